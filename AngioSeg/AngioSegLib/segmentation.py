@@ -1,0 +1,164 @@
+"""Vessel masks in a Slicer scene: a sequence of segmentations beside the cine, in the cine's browser.
+
+A frame without an item is *not segmented*; a frame whose item has an empty segment *was* segmented and shows no
+vessel. Masks go into the sequence by their index value, so the frame the user looks at never changes.
+
+What the user paints is kept on a frame that has a mask, an empty one included. On a frame without one, Slicer shows
+an empty segmentation and forgets what is painted there: give the frame an empty mask first.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import slicer
+import vtk
+
+from AngioSegLib.cine import CineSequence
+from AngioSegLib.errors import CineUnusable
+from AngioSegLib.images import arrayFromImage, fillImage
+
+__all__ = ["SEGMENT_ID", "SegmentationSequence", "createSegmentation", "segmentationOfCine"]
+
+SEGMENT_ID = "vessel"
+_COLOUR = (0.94, 0.24, 0.20)
+# A node reference, not an attribute: it still points right when a scene is added to another.
+_CINE_ROLE = "AngioSeg.Cine"
+
+
+class SegmentationSequence:
+    """The masks of one cine.
+
+    Args:
+        cine: the cine.
+        sequence: its vtkMRMLSequenceNode of segmentations; :func:`createSegmentation` makes one.
+    """
+
+    def __init__(self, cine: CineSequence, sequence):
+        self.cine = cine
+        self.sequence = sequence
+
+    @property
+    def proxy(self):
+        """The segmentation node that shows the current frame's mask, or None."""
+        return self.cine.browser.GetProxyNode(self.sequence)
+
+    def segmentedFrames(self) -> list[int]:
+        """Numbers of the frames that have a mask, empty masks included."""
+        return [frame for frame in range(self.cine.numFrames) if self._node(frame) is not None]
+
+    def setMask(self, frames: Sequence[int], masks: np.ndarray) -> None:
+        """Store masks of some frames, replacing what these frames had.
+
+        Args:
+            frames: K frame numbers, from 0.
+            masks: (K, H, W), bool or integer; not 0 is vessel.
+
+        Raises:
+            CineUnusable: when a frame or the size of the masks is not the cine's.
+        """
+        masks = np.asarray(masks)
+        columns, rows, _ = self.cine.frameNode(0).GetImageData().GetDimensions()
+        if masks.shape != (len(frames), rows, columns):
+            raise CineUnusable(f"masks of shape {masks.shape} do not fit {len(frames)} frames of {rows} x {columns}")
+        if any(not 0 <= frame < self.cine.numFrames for frame in frames):
+            raise CineUnusable(f"the cine has frames 0 to {self.cine.numFrames - 1}, not all of {list(frames)}")
+        for frame, mask in zip(frames, masks, strict=True):
+            node = self._nodeOfMask(mask != 0, self.cine.frameNode(frame))
+            self.sequence.SetDataNodeAtValue(node, self.cine.indexValue(frame))
+
+    def clear(self, frames: Sequence[int]) -> None:
+        """Make frames *not segmented* again."""
+        for frame in frames:
+            self.sequence.RemoveDataNodeAtValue(self.cine.indexValue(frame))
+
+    def mask(self) -> np.ndarray:
+        """(T, H, W) uint8, 1 = vessel; frames not segmented are 0 (see :meth:`segmentedFrames`)."""
+        columns, rows, _ = self.cine.frameNode(0).GetImageData().GetDimensions()
+        mask = np.zeros((self.cine.numFrames, rows, columns), np.uint8)
+        for frame in range(self.cine.numFrames):
+            node = self._node(frame)
+            if node is not None:
+                mask[frame] = _maskOfNode(node, self.cine.frameNode(frame))
+        return mask
+
+    def _node(self, frame: int):
+        return self.sequence.GetDataNodeAtValue(self.cine.indexValue(frame), True)
+
+    def _nodeOfMask(self, mask: np.ndarray, frameNode):
+        labelmap = _emptyLike(frameNode)
+        fillImage(labelmap, mask.astype(np.uint8))
+        segment = slicer.vtkSegment()
+        segment.SetName(SEGMENT_ID)
+        segment.SetColor(*_COLOUR)
+        segment.AddRepresentation(
+            slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), labelmap
+        )
+        node = slicer.vtkMRMLSegmentationNode()
+        node.SetName(self.sequence.GetName())
+        # What the Segment Editor draws on: the frame's own grid.
+        node.SetReferenceImageGeometryParameterFromVolumeNode(frameNode)
+        node.GetSegmentation().AddSegment(segment, SEGMENT_ID)
+        return node
+
+
+def createSegmentation(cine: CineSequence) -> SegmentationSequence:
+    """Add an empty sequence of masks to the cine's browser; no frame counts as segmented yet."""
+    scene = cine.sequence.GetScene()
+    sequence = slicer.vtkMRMLSequenceNode()
+    sequence.SetName(scene.GenerateUniqueName(f"{cine.name} vessels"))
+    sequence.SetIndexName(cine.sequence.GetIndexName())
+    sequence.SetIndexUnit(cine.sequence.GetIndexUnit())
+    scene.AddNode(sequence)
+    sequence.SetNodeReferenceID(_CINE_ROLE, cine.sequence.GetID())
+    storage = scene.AddNode(slicer.vtkMRMLSequenceStorageNode())
+    sequence.SetAndObserveStorageNodeID(storage.GetID())
+
+    proxy = slicer.vtkMRMLSegmentationNode()
+    proxy.SetName(sequence.GetName())
+    scene.AddNode(proxy)
+    proxy.CreateDefaultDisplayNodes()
+    browser = cine.browser
+    # All at once: an empty sequence halfway through makes Slicer log an error.
+    wasModifying = browser.StartModify()
+    browser.AddSynchronizedSequenceNode(sequence)
+    # Slicer's default invents an item for every frame passed while browsing, and drops what the user corrects.
+    browser.SetMissingItemMode(sequence, browser.MissingItemSetToDefault)
+    browser.SetRecording(sequence, False)
+    browser.SetSaveChanges(sequence, True)
+    browser.AddProxyNode(proxy, sequence, False)
+    browser.EndModify(wasModifying)
+    return SegmentationSequence(cine, sequence)
+
+
+def segmentationOfCine(cine: CineSequence) -> SegmentationSequence | None:
+    """The masks that belong to a cine, such as after loading a scene, or None."""
+    sequences = vtk.vtkCollection()
+    cine.browser.GetSynchronizedSequenceNodes(sequences, True)
+    for number in range(sequences.GetNumberOfItems()):
+        sequence = sequences.GetItemAsObject(number)
+        if sequence.GetNodeReferenceID(_CINE_ROLE) == cine.sequence.GetID():
+            return SegmentationSequence(cine, sequence)
+    return None
+
+
+def _emptyLike(frameNode):
+    labelmap = slicer.vtkOrientedImageData()
+    columns, rows, _ = frameNode.GetImageData().GetDimensions()
+    labelmap.SetDimensions(columns, rows, 1)
+    ijkToWorld = vtk.vtkMatrix4x4()
+    frameNode.GetIJKToRASMatrix(ijkToWorld)
+    labelmap.SetGeometryFromImageToWorldMatrix(ijkToWorld)
+    return labelmap
+
+
+def _maskOfNode(node, frameNode) -> np.ndarray:
+    reference = _emptyLike(frameNode)
+    columns, rows, _ = reference.GetDimensions()
+    labelmap = slicer.vtkOrientedImageData()
+    segmentIds = node.GetSegmentation().GetSegmentIDs()
+    if SEGMENT_ID not in segmentIds or not node.GetBinaryLabelmapRepresentation(SEGMENT_ID, labelmap):
+        return np.zeros((rows, columns), np.uint8)
+    onFrame = slicer.vtkOrientedImageData()
+    # The Segment Editor and the file format both crop a labelmap to what is painted.
+    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(labelmap, reference, onFrame)
+    return (arrayFromImage(onFrame) != 0).astype(np.uint8)

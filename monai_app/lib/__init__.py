@@ -1,0 +1,1 @@
+"""The parts of the MONAI Label app, one idea a file."""

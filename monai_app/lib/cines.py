@@ -1,0 +1,40 @@
+"""Decoded cines, so that a client that asks range after range has its cine decoded once."""
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from angioseg.cine import Cine, read_cine
+
+__all__ = ["CineCache"]
+
+
+class CineCache:
+    """Least recently used cines, found by their file's path, size and time of change.
+
+    Args:
+        max_bytes: the pixels kept in memory. A single larger cine is read each time it is asked for.
+    """
+
+    def __init__(self, max_bytes: int):
+        self.max_bytes = max_bytes
+        self._cines: OrderedDict[tuple, Cine] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, path: str) -> Cine:
+        """The cine of a file or folder of frames; see :func:`angioseg.cine.read_cine` for what is raised."""
+        key = _state(Path(path))
+        # One cine is decoded at a time: two clients that ask for the same one wait for one decoding, not two.
+        with self._lock:
+            cine = self._cines.pop(key, None) or read_cine(path)
+            if cine.frames.nbytes <= self.max_bytes:
+                self._cines[key] = cine
+            while sum(kept.frames.nbytes for kept in self._cines.values()) > self.max_bytes:
+                self._cines.popitem(last=False)
+            return cine
+
+
+def _state(path: Path) -> tuple:
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    stats = [(str(file), file.stat()) for file in files]
+    return (str(path), *((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats))

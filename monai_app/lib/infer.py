@@ -1,0 +1,137 @@
+"""The infer task: a cine or a range of its frames in, a mask on the cine's grid and what is known of each frame out.
+
+The bundle's inference config, which ``Segmenter`` runs, is the one place that says how a cine is prepared and its mask
+finished: MONAI Label's own bundle task would hold the whole clip several times over and knows no ranges of frames.
+"""
+
+import dataclasses
+import logging
+import os
+import tempfile
+import threading
+import time
+
+from angioseg.cine import write_label
+from angioseg.errors import AngioSegError
+from angioseg.keyframes import FrameMeasure, rank_key_frames
+from angioseg.segmentation import Segmentation, Segmenter
+from fastapi import HTTPException
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+
+from lib.cines import CineCache
+
+__all__ = ["CineInferTask", "SharedSegmenter"]
+
+logger = logging.getLogger("angioseg.server")
+
+
+class SharedSegmenter:
+    """One model in memory, loaded at the first use, used by one request at a time."""
+
+    def __init__(self, model=None, device=None):
+        self.stopping = threading.Event()
+        self._options = {"model": model, "device": device}
+        self._segmenter: Segmenter | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> Segmenter:
+        """Load the model now.
+
+        Raises:
+            AngioSegError: when its weights are missing or not of this network.
+        """
+        if self._segmenter is None:
+            self._segmenter = Segmenter(**self._options)
+        return self._segmenter
+
+    def __call__(self, cine, frames, threshold: float | None = None) -> Segmentation:
+        """Segment ``frames`` of ``cine``, with the bundle's threshold when there is none given."""
+        with self._lock:
+            try:
+                segmenter = self.load()
+            except AngioSegError as error:
+                raise HTTPException(503, f"The model cannot be loaded: {error}") from error
+            return segmenter(cine, frames, progress=self._go_on, threshold=threshold)
+
+    def _go_on(self, done: int, total: int):
+        if self.stopping.is_set():
+            raise HTTPException(503, "The server is stopping.")
+
+
+class CineInferTask(InferTask):
+    """Answers ``POST /infer/angioseg``.
+
+    Request: ``frames`` ("all", one number, or [first, last], counted from 0, last included) and ``threshold`` (0..1).
+    With ``frames`` [] and the ``measures`` of earlier replies, nothing is inferred: the reply ranks the key frames over
+    all of them, for a client that asked range after range.
+    """
+
+    def __init__(self, segmenter: SharedSegmenter, cines: CineCache):
+        super().__init__(
+            type=InferType.SEGMENTATION,
+            labels={"vessel": 1},
+            dimension=3,
+            description="Coronary arteries in every frame of an X-ray angiography cine",
+            config={"frames": "all"},
+        )
+        self._segmenter = segmenter
+        self._cines = cines
+
+    def is_valid(self) -> bool:
+        return True
+
+    def __call__(self, request) -> tuple[str | None, dict]:
+        path = request["image"]
+        try:
+            if request.get("frames") == []:
+                return None, _rank(request.get("measures"))
+            return self._segment(path, request.get("frames", "all"), _threshold(request.get("threshold")))
+        except AngioSegError as error:
+            # The server's own folders are not the client's business.
+            raise HTTPException(400, str(error).replace(path, os.path.basename(path))) from error
+
+    def _segment(self, path: str, frames, threshold) -> tuple[str, dict]:
+        start = time.perf_counter()
+        cine = self._cines.read(path)
+        read = time.perf_counter()
+        segmentation = self._segmenter(cine, frames, threshold)
+        write = time.perf_counter()
+        handle, file = tempfile.mkstemp(prefix="angioseg-", suffix=".nrrd")
+        os.close(handle)
+        try:
+            write_label(file, segmentation.mask, cine, segmentation.frames)
+        except BaseException:
+            os.unlink(file)
+            raise
+        params = segmentation.summary()
+        params["latencies"] = {
+            **params["latencies"],
+            "read": round(read - start, 3),
+            "write": round(time.perf_counter() - write, 3),
+        }
+        logger.info("Segmented %d frames in %.1f s.", len(segmentation.frames), segmentation.latencies["infer"])
+        return file, params
+
+
+def _threshold(value) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise AngioSegError(f"threshold must be a number between 0 and 1, not {str(value)[:60]!r}.")
+    return float(value)
+
+
+def _rank(measures) -> dict:
+    if not isinstance(measures, list) or not measures:
+        raise AngioSegError("`frames` is empty: give frames, or the `measures` of earlier replies to rank them.")
+    try:
+        ranked = rank_key_frames([_measure(measure) for measure in measures])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AngioSegError("`measures` must be those of earlier replies, unchanged.") from error
+    return {"frames": [], "key_frames": [dataclasses.asdict(key_frame) for key_frame in ranked]}
+
+
+def _measure(values) -> FrameMeasure:
+    if not isinstance(values, dict) or not all(type(value) in (int, float) for value in values.values()):
+        raise TypeError
+    return FrameMeasure(**values)

@@ -1,0 +1,89 @@
+"""The MONAI Label app of AngioSeg: cines in a studies folder, and a server that segments their vessels.
+
+Started by ``angioseg serve`` (with its guarantees) or by ``monailabel start_server --app monai_app --studies DIR``.
+``--conf`` keys: ``model`` (a weights file), ``device``, ``cine_cache_mb``.
+"""
+
+import tempfile
+from pathlib import Path
+
+import angioseg
+from fastapi import HTTPException
+from lib.cines import CineCache
+from lib.datastore import CineDatastore
+from lib.ids import check_id
+from lib.infer import CineInferTask, SharedSegmenter
+from lib.sessions import CheckedSessions
+from monailabel.config import settings
+from monailabel.interfaces.app import MONAILabelApp
+
+
+class AngioSegApp(MONAILabelApp):
+    """Finds cines, segments them. What is wrong with a request is answered with a 4xx and one line."""
+
+    def __init__(self, app_dir, studies, conf):
+        self.segmenter = SharedSegmenter(model=conf.get("model"), device=conf.get("device"))
+        self.cines = CineCache(max_bytes=int(conf.get("cine_cache_mb", 1024)) << 20)
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=conf,
+            name="AngioSeg",
+            description="Coronary arteries in X-ray angiography cines",
+            version=angioseg.__version__,
+        )
+
+    def init_datastore(self):
+        if self.studies.startswith(("http://", "https://")):
+            return super().init_datastore()
+        return CineDatastore(self.studies)
+
+    def init_infers(self):
+        return {"angioseg": CineInferTask(self.segmenter, self.cines)}
+
+    def _load_sessions(self, load=False):
+        return CheckedSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
+
+    def infer(self, request, datastore=None):
+        model = request.get("model")
+        if not isinstance(model, str) or model not in self._infers:
+            known = ", ".join(self._infers)
+            raise HTTPException(404, f"There is no model {str(model)[:60]!r} here; there is: {known}.")
+        datastore = datastore or self.datastore()
+        image = request.get("image")
+        path, in_datastore = self._locate(image, datastore)
+        save = in_datastore and request.get("save_label")
+        tag = check_id(request.get("label_tag", "original"), "label tag")
+        # The platform would take an id for a path when the working folder holds such a file: it gets the path itself,
+        # and so does not know where to save the label.
+        result = super().infer({**request, "image": path}, datastore)
+        if save and result["file"]:
+            info = {"model": model, "params": result["params"]}
+            result["label"] = datastore.save_label(image, result["file"], tag, info)
+        return result
+
+    def stop(self):
+        """Give up the inference that is running: its client gets a 503."""
+        self.segmenter.stopping.set()
+
+    def _locate(self, image, datastore) -> tuple[str, bool]:
+        """The file of an image id, or of an upload; and whether it is in the datastore."""
+        if not isinstance(image, str):
+            raise HTTPException(400, "`image` must be the id of an image.")
+        if not image:
+            raise HTTPException(404, "Unknown or expired session. Upload the cine again.")
+        if uri := datastore.get_image_uri(image):
+            return uri, True
+        if self._is_upload(image):
+            return image, False
+        check_id(image, "image id")
+        raise HTTPException(404, f"There is no image {image!r} in the studies folder.")
+
+    def _is_upload(self, path: str) -> bool:
+        # The platform names uploads to this method by their paths: those folders and no others may be read.
+        resolved = Path(path).resolve()
+        if not Path(path).is_absolute() or not resolved.exists():
+            return False
+        if self._sessions is not None and Path(self._sessions.store_path).resolve() in resolved.parents:
+            return True
+        return resolved.is_file() and resolved.parent == Path(tempfile.gettempdir()).resolve()

@@ -1,0 +1,5 @@
+"""``python -m angioseg``: the command line."""
+
+from angioseg.cli import main
+
+main()

@@ -1,0 +1,27 @@
+"""Reading and writing X-ray angiography cines: DICOM, video, NRRD, NIfTI, MHA, folders of frames, pictures."""
+
+from angioseg.cine.cine import Cine, CineError
+from angioseg.cine.read import is_cine, read_cine
+from angioseg.cine.saved import read_label, write_cine, write_label
+from angioseg.cine.suffixes import CINE_SUFFIXES
+
+__all__ = [
+    "CINE_SUFFIXES",
+    "Cine",
+    "CineError",
+    "CineReader",
+    "is_cine",
+    "read_cine",
+    "read_label",
+    "write_cine",
+    "write_label",
+]
+
+
+def __getattr__(name: str):
+    # MONAI takes seconds to import: only who asks for the reader pays for it.
+    if name == "CineReader":
+        from angioseg.cine.reader import CineReader
+
+        return CineReader
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

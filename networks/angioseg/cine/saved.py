@@ -1,0 +1,98 @@
+"""Cines and labels as this project saves them: NRRD with axes (x, y, t), frame times in the header."""
+
+import json
+from collections.abc import Iterable, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+
+import numpy as np
+
+from angioseg.cine import header
+from angioseg.cine.cine import Cine, CineError
+from angioseg.cine.nrrd import write_nrrd
+from angioseg.cine.read import read_cine
+
+__all__ = ["read_label", "write_cine", "write_label"]
+
+
+def write_cine(path: str | PathLike, cine: Cine) -> None:
+    """Save a cine as a gzip NRRD; `read_cine` gives the same frames, times and pixel size.
+
+    The header has, each as JSON text, ``frame_times_ms`` (list), ``frame_times_source`` and ``pixel_size_source``.
+
+    Args:
+        path: a name that ends in ``.nrrd``.
+        cine: the cine.
+
+    Raises:
+        CineError: for another ending, or when the file cannot be written.
+    """
+    # X-ray noise hardly packs: a higher level costs many times the time and saves a few per cent.
+    write_nrrd(_nrrd_path(path), cine.frames, cine.spacing, _values(cine), level=1)
+
+
+def write_label(
+    path: str | PathLike, mask: np.ndarray, cine: Cine | Sequence[float] | np.ndarray, annotated_frames: Iterable[int]
+) -> None:
+    """Save a label on a cine's grid as a gzip NRRD.
+
+    The header has what `write_cine` writes and ``annotated_frames`` (JSON list): a frame not listed is unknown, not
+    empty.
+
+    Args:
+        path: a name that ends in ``.nrrd``.
+        mask: (T, H, W), uint8 or bool; 1 = vessel.
+        cine: the cine that it belongs to, or its frame times in ms (T,).
+        annotated_frames: numbers of the labelled frames, from 0.
+
+    Raises:
+        CineError: for another ending, a mask or frame numbers that do not fit the cine, or when the file cannot be
+            written.
+    """
+    path = _nrrd_path(path)
+    times_ms = cine.times_ms if isinstance(cine, Cine) else np.asarray(cine, dtype=np.float64)
+    if mask.ndim != 3 or mask.dtype not in (np.uint8, np.bool_):
+        raise CineError(f"{path}: a label is (T, H, W) of uint8, not {mask.shape} of {mask.dtype}")
+    if (isinstance(cine, Cine) and mask.shape != cine.shape) or times_ms.shape != mask.shape[:1]:
+        raise CineError(f"{path}: a label of {mask.shape} does not fit a cine of {len(times_ms)} frames or its size")
+    frames = sorted({int(frame) for frame in annotated_frames})
+    if frames and not 0 <= frames[0] <= frames[-1] < len(mask):
+        raise CineError(f"{path}: annotated frames {frames[0]}..{frames[-1]} are not in a cine of {len(mask)} frames")
+    values = _values(cine) if isinstance(cine, Cine) else {header.TIMES: json.dumps(times_ms.tolist())}
+    spacing = cine.spacing if isinstance(cine, Cine) else (1.0, 1.0)
+    write_nrrd(path, mask.view(np.uint8), spacing, values | {header.ANNOTATED: json.dumps(frames)}, level=6)
+
+
+def read_label(path: str | PathLike) -> tuple[np.ndarray, list[int]]:
+    """Read a label saved by `write_label`, Slicer or MONAI Label: NRRD, NIfTI or MetaImage.
+
+    Returns:
+        mask: (T, H, W) uint8.
+        annotated_frames: the frames that the file lists; where it lists none, those with a labelled pixel.
+
+    Raises:
+        CineError: when it cannot be read, or holds values that no label has.
+    """
+    cine = read_cine(path)
+    mask = cine.frames
+    if mask.dtype != np.uint8:
+        if mask.min() < 0 or mask.max() > 255:
+            raise CineError(f"{fspath(path)}: is not a label: it holds values from {mask.min()} to {mask.max()}")
+        mask = mask.astype(np.uint8)
+    listed = cine.meta.get(header.ANNOTATED)
+    return mask, [t for t, frame in enumerate(mask) if frame.any()] if listed is None else listed
+
+
+def _nrrd_path(path: str | PathLike) -> Path:
+    path = Path(path)
+    if path.suffix.lower() != ".nrrd":
+        raise CineError(f"{path}: cines and labels are saved as NRRD: give a name that ends in .nrrd")
+    return path
+
+
+def _values(cine: Cine) -> dict[str, str]:
+    return {
+        header.TIMES: json.dumps(cine.times_ms.tolist()),
+        header.TIMES_SOURCE: json.dumps(cine.times_source),
+        header.SPACING_SOURCE: json.dumps(cine.spacing_source),
+    }

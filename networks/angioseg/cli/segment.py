@@ -1,0 +1,128 @@
+"""``angioseg segment``: a cine goes in, a segmented cine comes out."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import output_folder, staging_folder
+from .progress import show_progress
+from .speaking import clear_errors, printable, warn
+
+if TYPE_CHECKING:
+    from angioseg.segmentation import Segmentation
+
+__all__ = ["add_to"]
+
+_FILES = {
+    "seg": ("_seg.nrrd", "the vessels of every frame"),
+    "overlay": ("_overlay.mp4", "the cine with its vessels"),
+    "keyframe": ("_keyframe.png", "the clearest and most complete frame"),
+    "frames": ("_frames.csv", "every frame in numbers"),
+}
+
+_REASON = {False: "no vessel was found", True: "only specks were found"}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("segment")(clear_errors(_segment))
+
+
+def _parse_range(text: str) -> object:
+    """ "12" is a frame, "10:20" the frames from 10 to 20."""
+    if text == "all":
+        return text
+    if not (match := re.fullmatch(r"(\d{1,9})(?::(\d{1,9}))?", text)):
+        raise typer.BadParameter(f"{text!r}: give FIRST:LAST or one number, counting from 0.")
+    first, last = match.groups()
+    return int(first) if last is None else [int(first), int(last)]
+
+
+def _check_threshold(value: float | None) -> float | None:
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter("give a probability between 0 and 1.")
+    return value
+
+
+def _segment(
+    path: Annotated[Path, typer.Argument(metavar="CINE", help="DICOM, video, NRRD, or a folder of frames.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where the results are written.")],
+    frames: Annotated[
+        str, typer.Option(metavar="A:B", help="Frames to segment: the first and the last, or one number; from 0.")
+    ] = "all",
+    model: Annotated[Path | None, typer.Option(help="File of weights, instead of those that come along.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU where there is one.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(callback=_check_threshold, help="Probability from which a pixel is vessel.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Segment the vessels of a cine and find its key frames.
+
+    Writes NAME_seg.nrrd, NAME_overlay.mp4, NAME_keyframe.png and NAME_frames.csv, all of them or none.
+    """
+    try:
+        wanted = _parse_range(frames)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(error.message, param_hint="'--frames'") from None
+    with output_folder(out):
+        start = time.perf_counter()
+        from angioseg.cine import read_cine
+
+        cine = read_cine(path)
+        for warning in cine.warnings:
+            warn(f"{path}: {warning}")
+        read = time.perf_counter() - start
+
+        from angioseg.segmentation import Segmenter, parse_frames
+
+        parse_frames(wanted, cine.num_frames)  # before the model is loaded
+        segmenter = Segmenter(model=model, device=device, threshold=threshold)
+        with show_progress("segmenting") as progress:
+            segmentation = segmenter(cine, wanted, progress)
+        start = time.perf_counter()
+        files = _write(segmentation, out)
+        latencies = {**segmentation.latencies, "read": read, "write": time.perf_counter() - start}
+    if as_json:
+        summary = segmentation.summary()
+        summary["latencies"] = {step: round(seconds, 4) for step, seconds in latencies.items()}
+        summary["files"] = {kind: str(file) for kind, file in files.items()}
+        typer.echo(json.dumps(summary))
+    else:
+        _tell(segmentation, latencies, files)
+
+
+def _write(segmentation: "Segmentation", out: Path) -> dict[str, Path]:
+    from angioseg.cine import write_label
+    from angioseg.pictures import save_frames_csv, save_key_frame, save_overlay_video
+
+    cine, mask, keys = segmentation.cine, segmentation.mask, segmentation.key_frames
+    names = {kind: (cine.name or "cine") + ending for kind, (ending, _) in _FILES.items()}
+    with staging_folder(out) as stage:
+        write_label(stage / names["seg"], mask, cine, segmentation.frames)
+        save_frames_csv(stage / names["frames"], segmentation.measures, keys, cine)
+        save_key_frame(stage / names["keyframe"], cine, mask, keys, segmentation.measures)
+        with show_progress("writing the video") as progress:
+            save_overlay_video(stage / names["overlay"], cine, mask, keys, segmentation.frames, progress)
+    return {kind: out / name for kind, name in names.items()}
+
+
+def _tell(segmentation: "Segmentation", latencies: dict[str, float], files: dict[str, Path]) -> None:
+    cine, done = segmentation.cine, len(segmentation.frames)
+    with_vessels = sum(measure.area_px > 0 for measure in segmentation.measures)
+    count, height, width = cine.shape
+    typer.echo(
+        f"{printable(cine.name)}: {count} frames of {width} x {height}; {done} segmented in {latencies['infer']:.1f} s "
+        f"({latencies['infer'] / done:.2f} s each); vessels in {with_vessels}"
+    )
+    typer.echo("Key frames:" if segmentation.key_frames else f"Key frames: none, {_REASON[with_vessels > 0]}")
+    for rank, key in enumerate(segmentation.key_frames, start=1):
+        seconds = cine.times_ms[key.frame] / 1000
+        typer.echo(f"  {rank}. frame {key.frame} at {seconds:.2f} s, score {key.score:.2f}. {key.why}")
+    typer.echo("Written:")
+    for kind, file in files.items():
+        typer.echo(f"  {printable(file)}  {_FILES[kind][1]}")

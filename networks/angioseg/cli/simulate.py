@@ -1,0 +1,57 @@
+"""``angioseg simulate``: angiograms with exact truth."""
+
+import re
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import output_folder
+from .progress import show_progress
+from .speaking import clear_errors
+
+__all__ = ["add_to"]
+
+
+class Format(str, Enum):
+    """How clips are written."""
+
+    setv = "setv"
+    dicom = "dicom"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("simulate")(clear_errors(_simulate))
+
+
+def _simulate(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where the clips are written.")],
+    clips: Annotated[int, typer.Option(metavar="K", min=1, help="How many.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the first; the next has S + 1.")] = 0,
+    frames: Annotated[int | None, typer.Option(metavar="T", help="A clip; 28 to 60 by chance when left out.")] = None,
+    size: Annotated[str, typer.Option(metavar="HxW", help="Rows x columns.")] = "512x512",
+    form: Annotated[
+        Format, typer.Option("--format", help="setv: folders of images and labels; dicom: multi-frame XA files.")
+    ] = Format.setv,
+) -> None:
+    """Simulate angiograms with their exact vessels.
+
+    A moving tree, contrast that flows in and out, a background of ribs, spine and catheter. Seeds from 100000 on are
+    for training, those below for tests.
+    """
+    if not (match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)):
+        raise typer.BadParameter(f"{size!r}: give rows x columns, as 512x512.", param_hint="'--size'")
+    rows_columns = int(match[1]), int(match[2])
+    with output_folder(out), show_progress("simulating") as progress:
+        from angioseg.simulation import clip_seed, simulate_clip, write_dataset, write_xa_dicom
+
+        if form is Format.setv:
+            write_dataset(out, clips, seed, frames=frames, size=rows_columns, progress=progress)
+        else:
+            for index in range(clips):
+                clip = simulate_clip(clip_seed(seed, index), frames=frames, size=rows_columns)
+                write_xa_dicom(out / f"clip_{index:04d}.dcm", clip)
+                progress(index + 1, clips)
+    typer.echo(f"{out}: {clips} {'clip' if clips == 1 else 'clips'}")

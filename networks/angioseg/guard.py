@@ -1,0 +1,152 @@
+"""MONAI Label's endpoints as a web application that keeps its promises.
+
+The platform's own application runs an inference on the event loop (every other request waits for it), answers many bad
+requests with a 500, and allows every web page in a browser to call it. None of this can be mended from an app folder,
+so its endpoints are served from here: in threads, with one clear line for what is wrong, closed to foreign pages.
+"""
+
+import asyncio
+import functools
+import inspect
+import json
+import logging
+import traceback
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from angioseg.errors import AngioSegError
+
+__all__ = ["create_app"]
+
+logger = logging.getLogger("angioseg.server")
+
+_JSON_OBJECTS = ("params", "info")
+
+
+def create_app(instance):
+    """The web application around a MONAI Label app.
+
+    Args:
+        instance: the ``MONAILabelApp`` that ``monailabel.interfaces.utils.app.app_instance`` gives.
+
+    Returns:
+        A ``fastapi.FastAPI`` with the platform's endpoints for the parts that the app has.
+    """
+    from fastapi import FastAPI, Request
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.middleware.cors import CORSMiddleware
+    from fastapi.responses import JSONResponse
+    from monailabel.config import settings
+    from monailabel.endpoints import activelearning, datastore, infer, info, login, session
+
+    @asynccontextmanager
+    async def lifespan(app):
+        instance.server_mode(True)
+        instance.on_init_complete()
+        yield
+
+    app = FastAPI(title="AngioSeg", version=instance.version, lifespan=lifespan, docs_url="/", redoc_url=None)
+    modules = [info, infer, activelearning, datastore, session]
+    if settings.MONAI_LABEL_AUTH_ENABLE:
+        modules.append(login)
+    for module in modules:
+        for route in module.router.routes:
+            app.add_api_route(
+                settings.MONAI_LABEL_API_STR + route.path,
+                _in_thread(route.endpoint),
+                methods=sorted(route.methods),
+                tags=route.tags,
+                summary=route.summary,
+                deprecated=route.deprecated,
+                include_in_schema=route.include_in_schema,
+                responses=route.responses,
+            )
+
+    @app.exception_handler(RequestValidationError)
+    async def one_line(request: Request, error: RequestValidationError):
+        lines = (f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors())
+        return JSONResponse({"detail": "; ".join(lines)}, status_code=422)
+
+    origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]
+    app.add_middleware(_KnownPagesOnly, origins=origins)
+    if origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+    return app
+
+
+def _in_thread(endpoint):
+    """A synchronous form of an endpoint, which FastAPI runs in a thread, with its errors told in one line each.
+
+    The platform's endpoints are coroutines that await nothing: each can be run to its end in any thread.
+    """
+    from fastapi import HTTPException
+
+    # Not functools.wraps alone: FastAPI looks through `__wrapped__`, finds the coroutine, and would run it on the loop.
+    @functools.wraps(endpoint)
+    def run(*args, **kwargs):
+        try:
+            for name in _JSON_OBJECTS:
+                if isinstance(kwargs.get(name), str):
+                    _check_json_object(name, kwargs[name])
+            return asyncio.run(endpoint(*args, **kwargs))
+        except HTTPException as error:
+            # The platform's own 500s are requests that cannot be met, such as one without any image.
+            raise (HTTPException(400, error.detail) if error.status_code == 500 else error) from None
+        except AngioSegError as error:
+            raise HTTPException(400, str(error)) from error
+        except Exception as error:
+            status, line = _describe(error)
+            raise HTTPException(status, line) from error
+
+    del run.__wrapped__
+    run.__signature__ = inspect.signature(endpoint)
+    return run
+
+
+def _check_json_object(name: str, text: str) -> None:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise AngioSegError(f"`{name}` is not valid JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise AngioSegError(f"`{name}` must be a JSON object, as {{}}.")
+
+
+def _describe(error: Exception) -> tuple[int, str]:
+    from monailabel.interfaces.exception import (
+        ImageNotFoundException,
+        LabelNotFoundException,
+        MONAILabelError,
+        MONAILabelException,
+    )
+
+    if isinstance(error, ImageNotFoundException | LabelNotFoundException):
+        return 404, error.msg
+    if isinstance(error, MONAILabelException) and error.error in (
+        MONAILabelError.INVALID_INPUT,
+        MONAILabelError.APP_INIT_ERROR,
+    ):
+        return 400, error.msg
+    # Where it happened, not what it said: messages quote file names, and those can name a patient.
+    places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-4:]]
+    logger.error("%s at %s", type(error).__name__, " < ".join(reversed(places)))
+    return 500, f"The server failed ({type(error).__name__}). Its log says where."
+
+
+class _KnownPagesOnly:
+    """Refuses requests that a browser sends for a page from elsewhere (it names the page's ``Origin``)."""
+
+    def __init__(self, app, origins):
+        self.app = app
+        self.origins = origins
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            origin = headers.get("origin")
+            if origin and urlsplit(origin).netloc != headers.get("host") and origin not in self.origins:
+                from fastapi.responses import JSONResponse
+
+                response = JSONResponse({"detail": f"Pages of {origin[:200]} may not call this server."}, 403)
+                return await response(scope, receive, send)
+        return await self.app(scope, receive, send)

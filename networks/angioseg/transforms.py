@@ -1,0 +1,192 @@
+"""Dictionary transforms for cines, used by the bundle's configs.
+
+Frames travel as channels, (T, H, W): MONAI's own transforms then work frame by frame (``Resized`` per-frame and
+invertible, ``NormalizeIntensityd(channel_wise=True)`` per-frame intensity, random transforms alike on all frames of a
+window). Here is only what MONAI does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.config import KeysCollection, NdarrayOrTensor
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, RemoveSmallObjects, Transform
+from monai.utils import TransformBackends
+
+from .cine import Cine, write_label
+
+__all__ = [
+    "RemoveSmallComponents",
+    "RemoveSmallComponentsd",
+    "SaveLabeld",
+    "StackNeighbors",
+    "StackNeighborsd",
+    "neighbor_indices",
+]
+
+
+def neighbor_indices(first: int, last: int, num_neighbors: int, num_frames: int) -> np.ndarray:
+    """Frame numbers ``first - N .. last + N``, with the clip's first and last frame repeated beyond its ends.
+
+    Args:
+        first: first centre frame, from 0.
+        last: last centre frame, inclusive.
+        num_neighbors: N.
+        num_frames: T, the number of frames of the clip.
+
+    Returns:
+        int64 array of length ``last - first + 1 + 2N``.
+
+    Raises:
+        ValueError: when the centre frames do not lie in the clip.
+    """
+    if not 0 <= first <= last < num_frames:
+        raise ValueError(f"frames {first} to {last} do not lie in a clip of {num_frames} frames.")
+    return np.clip(np.arange(first - num_neighbors, last + num_neighbors + 1), 0, num_frames - 1)
+
+
+class StackNeighbors(Transform):
+    """Take frame i and its N neighbours on each side out of a clip, end frames repeated.
+
+    Args:
+        num_neighbors: N; 0 takes the frame alone.
+    """
+
+    backend = [TransformBackends.TORCH, TransformBackends.NUMPY]
+
+    def __init__(self, num_neighbors: int) -> None:
+        if num_neighbors < 0:
+            raise ValueError(f"num_neighbors must not be negative, got {num_neighbors}.")
+        self.num_neighbors = num_neighbors
+
+    def __call__(self, clip: NdarrayOrTensor, frame: int) -> NdarrayOrTensor:
+        """Take the window of one frame.
+
+        Args:
+            clip: (T, H, W), any dtype.
+            frame: centre frame, from 0.
+
+        Returns:
+            (2N+1, H, W) of the same type and dtype, a copy.
+        """
+        return clip[neighbor_indices(frame, frame, self.num_neighbors, len(clip))]
+
+
+class StackNeighborsd(MapTransform):
+    """Dictionary form of :class:`StackNeighbors`.
+
+    Args:
+        keys: clips (T, H, W), replaced by windows (2N+1, H, W).
+        num_neighbors: N.
+        frame_key: where the centre frame's number stands.
+        allow_missing_keys: as in MONAI.
+    """
+
+    backend = StackNeighbors.backend
+
+    def __init__(
+        self, keys: KeysCollection, num_neighbors: int, frame_key: str = "frame", allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.stack = StackNeighbors(num_neighbors)
+        self.frame_key = frame_key
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.stack(d[key], int(d[self.frame_key]))
+        return d
+
+
+class RemoveSmallComponents(Transform):
+    """Remove connected components (8-connected) that are small for the frame, each frame on its own.
+
+    MONAI's ``RemoveSmallObjects`` with the size given as a share of the frame, so that it means the same on every
+    detector. The paper removes small components without giving a size.
+
+    Args:
+        fraction: smallest share of the frame's area that a component must cover to stay; 0 removes nothing.
+    """
+
+    backend = [TransformBackends.NUMPY]
+
+    def __init__(self, fraction: float = 0.0005) -> None:
+        if not 0 <= fraction < 1:
+            raise ValueError(f"fraction must be at least 0 and below 1, got {fraction}.")
+        self.fraction = fraction
+
+    def __call__(self, mask: NdarrayOrTensor) -> NdarrayOrTensor:
+        """Clean a mask.
+
+        Args:
+            mask: (frames, H, W), 0 or 1.
+
+        Returns:
+            The same type, shape and dtype.
+        """
+        remove = RemoveSmallObjects(
+            min_size=int(np.ceil(self.fraction * mask.shape[-2] * mask.shape[-1])), connectivity=2
+        )
+        # MONAI's transform joins components across the first axis: what touches in time would count as one.
+        frames = [remove(frame[None])[0] for frame in mask]
+        return torch.stack(frames) if isinstance(mask, torch.Tensor) else np.stack(frames)
+
+
+class RemoveSmallComponentsd(MapTransform):
+    """Dictionary form of :class:`RemoveSmallComponents`."""
+
+    backend = RemoveSmallComponents.backend
+
+    def __init__(self, keys: KeysCollection, fraction: float = 0.0005, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.remove = RemoveSmallComponents(fraction)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.remove(d[key])
+        return d
+
+
+class SaveLabeld(MapTransform):
+    """Write masks (1, T, H, W) as label NRRDs ``NAME_seg.nrrd``, every frame annotated.
+
+    Args:
+        keys: masks as the clip inferer gives them, uint8, on the cine's grid.
+        output_dir: folder, made when missing.
+        image_key: the cine's MetaTensor, whose meta gives name, times and pixel size (see
+            :class:`angioseg.cine.CineReader`).
+        allow_missing_keys: as in MONAI.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_dir: str | Path,
+        image_key: str = "image",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = Path(output_dir)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        image: MetaTensor = d[self.image_key]
+        cine = Cine(
+            frames=np.asarray(image.cpu())[0],
+            times_ms=np.asarray(image.meta["frame_times_ms"], dtype=np.float64),
+            times_source=image.meta["times_source"],
+            spacing=tuple(float(side) for side in image.meta["spacing"]),
+            spacing_source=image.meta["spacing_source"],
+            name=image.meta["name"],
+        )
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        for key in self.key_iterator(d):
+            mask = np.asarray(d[key].cpu(), dtype=np.uint8)[0]
+            write_label(self.output_dir / f"{cine.name}_seg.nrrd", mask, cine, range(cine.num_frames))
+        return d

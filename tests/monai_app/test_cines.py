@@ -1,0 +1,52 @@
+"""Decoded cines are kept while they fit and while their file is the same."""
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+from angioseg.cine import Cine, CineError, write_cine
+from lib.cines import CineCache
+
+
+def write(path, value: int, frames: int = 2):
+    pixels = np.full((frames, 40, 40), value, np.uint8)
+    if path.suffix:
+        write_cine(path, Cine(frames=pixels, times_ms=np.arange(frames) * 66.0))
+    else:
+        (path / "images").mkdir(parents=True, exist_ok=True)
+        for number, frame in enumerate(pixels):
+            imageio.imwrite(path / "images" / f"{number}.png", frame)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["cine.nrrd", "folder"])
+def test_a_cine_is_decoded_once_until_it_changes(tmp_path, name):
+    cache = CineCache(max_bytes=1 << 20)
+    path = write(tmp_path / name, 1)
+    first = cache.read(path)
+    assert cache.read(path) is first
+    write(tmp_path / name, 2, frames=3)
+    assert (cache.read(path).frames == 2).all()
+
+
+def test_the_least_recently_used_goes_first(tmp_path):
+    cache = CineCache(max_bytes=2 * 3200)
+    a, b, c = (write(tmp_path / f"{name}.nrrd", 1) for name in "abc")
+    kept, dropped = cache.read(a), cache.read(b)
+    cache.read(a)
+    cache.read(c)
+    assert cache.read(a) is kept
+    assert cache.read(b) is not dropped
+
+
+def test_what_does_not_fit_is_not_kept(tmp_path):
+    cache = CineCache(max_bytes=100)
+    path = write(tmp_path / "cine.nrrd", 1)
+    assert cache.read(path) is not cache.read(path)
+
+
+def test_an_unreadable_file_is_an_error_each_time(tmp_path):
+    (tmp_path / "cine.nrrd").write_bytes(b"NRRD0004\n")
+    cache = CineCache(max_bytes=100)
+    for _ in range(2):
+        with pytest.raises(CineError, match=r"cine\.nrrd"):
+            cache.read(str(tmp_path / "cine.nrrd"))

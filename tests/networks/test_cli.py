@@ -1,0 +1,436 @@
+"""The command line: what it writes and says, and what it does with bad input."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from angioseg import __version__
+from angioseg.cine import Cine, read_cine, read_label, write_cine
+from angioseg.cli import main
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """Untrained weights: what they find means nothing, but the way is the same."""
+    import torch
+    from angioseg.nets import CENet3D2D, save_weights
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "n0.pt"
+    save_weights(CENet3D2D(1, 1, 0), path)
+    return path
+
+
+@pytest.fixture
+def angioseg(capsys, monkeypatch):
+    """Runs a command in this process; gives its exit status, stdout and the lines of stderr."""
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments) -> tuple[int, str, list[str]]:
+        monkeypatch.setattr(sys, "argv", ["angioseg", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        return ended.value.code or 0, output.out, output.err.splitlines()
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def folder_of(tmp_path):
+    """A folder of frames (T, H, W), or of a list of frames of different sizes."""
+
+    def write(frames, name="run") -> Path:
+        (tmp_path / name).mkdir(parents=True)
+        for index, frame in enumerate(frames):
+            Image.fromarray(frame).save(tmp_path / name / f"{index}.png")
+        return tmp_path / name
+
+    return write
+
+
+# Help and version
+
+
+def test_version(angioseg):
+    assert angioseg("--version") == (0, f"angioseg {__version__}\n", [])
+
+
+@pytest.mark.parametrize("command", ["extract", "segment", "info", "simulate", "serve", "demo"])
+def test_every_command_has_help(angioseg, command):
+    code, out, err = angioseg(command, "--help")
+    assert (code, err) == (0, [])
+    assert out.startswith(f"Usage: angioseg {command}")
+
+
+def test_help_imports_nothing_heavy():
+    heavy = ["torch", "monai", "numpy", "skimage", "scipy", "av", "pydicom", "SimpleITK", "PIL"]
+    code = (
+        "import sys; sys.argv = ['angioseg', '--help']\n"
+        "from angioseg.cli import main\n"
+        "try: main()\n"
+        f"finally: print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    assert "segment" in done.stdout
+
+
+def test_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "angioseg", "info", "nothing.dcm"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: nothing.dcm: no such file or folder\n"
+
+
+# segment
+
+
+def test_segment(angioseg, write_dicom, moving_pattern, weights, tmp_path):
+    path = write_dicom(moving_pattern(5, 48, 64), name="run.dcm", FrameTime=50.0, PatientName="Secret^Patient")
+    out = tmp_path / "new" / "out"
+    code, printed, err = angioseg("segment", path, "-o", out, "--frames", "1:3", "--model", weights, "--device", "cpu")
+    assert code == 0
+    assert not any(line.startswith(("error", "warning")) for line in err)
+    assert "segmenting: 3 of 3" in err and "writing the video: 5 of 5" in err
+    names = ["run_frames.csv", "run_keyframe.png", "run_overlay.mp4", "run_seg.nrrd"]
+    assert sorted(os.listdir(out)) == names
+    assert all(name in printed for name in names)
+    assert printed.startswith("run: 5 frames of 64 x 48; 3 segmented in ")
+
+    mask, frames = read_label(out / "run_seg.nrrd")
+    assert mask.shape == (5, 48, 64) and frames == [1, 2, 3]
+    assert not mask[[0, 4]].any()
+    assert read_cine(out / "run_seg.nrrd").times_ms.tolist() == [0, 50, 100, 150, 200]
+    assert read_cine(out / "run_overlay.mp4").times_ms == pytest.approx([0, 50, 100, 150, 200], abs=0.1)
+    with open(out / "run_frames.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["frame"], int(row["area_px"])) for row in rows] == [(str(t), mask[t].sum()) for t in (1, 2, 3)]
+    everything = printed.encode() + b"".join(Path(out, name).read_bytes() for name in names)
+    assert b"Secret" not in everything
+
+
+def test_json_is_all_of_stdout_and_a_second_run_replaces(angioseg, folder_of, moving_pattern, weights, tmp_path):
+    path, out = folder_of(moving_pattern(2, 40, 40)), tmp_path / "out"
+    out.mkdir()
+    (out / "run_seg.nrrd").write_text("of an earlier run")
+    (out / "mine.txt").write_text("kept")
+    code, printed, err = angioseg("segment", path, "-o", out, "--frames", "1", "--model", weights, "--json")
+    summary = json.loads(printed)
+    assert code == 0
+    assert summary["frames"] == [1] and summary["num_frames"] == 2
+    assert summary["pixel_size"]["source"] == "unknown"
+    assert set(summary["latencies"]) == {"read", "infer", "measure", "write"}
+    assert {Path(file).name for file in summary["files"].values()} | {"mine.txt"} == set(os.listdir(out))
+    assert [line for line in err if line.startswith("warning")] == [
+        f"warning: {path}: {w}" for w in summary["warnings"]
+    ]
+    assert read_label(out / "run_seg.nrrd")[1] == [1]
+    assert (out / "mine.txt").read_text() == "kept"
+
+
+def a_colour_photo(folder_of, **_):
+    photo = np.random.default_rng(0).integers(0, 256, (1, 60, 40, 3), dtype=np.uint8)
+    return folder_of(photo, "photo") / "0.png", "probably not an X-ray angiogram"
+
+
+def a_video_with_a_broken_tail(moving_pattern, tmp_path, **_):
+    import av
+
+    path = tmp_path / "video.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=15, options={"b": "4000000"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for picture in moving_pattern(40, 64, 96):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="gray")))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(0.7 * len(content))])
+    return path, "the video is broken"
+
+
+def one_frame_of_40_x_40(folder_of, moving_pattern, **_):
+    return folder_of(moving_pattern(1, 40, 40)), None
+
+
+@pytest.mark.parametrize("make", [a_colour_photo, a_video_with_a_broken_tail, one_frame_of_40_x_40])
+def test_unusual_cines_are_segmented(make, angioseg, folder_of, moving_pattern, weights, tmp_path):
+    path, warning = make(folder_of=folder_of, moving_pattern=moving_pattern, tmp_path=tmp_path)
+    code, _, err = angioseg("segment", path, "-o", tmp_path / "out", "--frames", "0:0", "--model", weights)
+    assert code == 0
+    assert len(os.listdir(tmp_path / "out")) == 4
+    warnings = [line for line in err if line.startswith("warning: ")]
+    assert any(warning in line for line in warnings) if warning else not warnings
+
+
+# Bad input: (what makes it, the one line)
+
+
+def no_such_file(tmp_path, **_):
+    return tmp_path / "nothing.dcm", "nothing.dcm: no such file or folder"
+
+
+def empty_file(tmp_path, **_):
+    (tmp_path / "empty.dcm").touch()
+    return tmp_path / "empty.dcm", "empty.dcm: is empty"
+
+
+def text_named_dcm(tmp_path, **_):
+    (tmp_path / "text.dcm").write_text("Dear reader,\n" * 50)
+    return tmp_path / "text.dcm", "text.dcm: is not DICOM"
+
+
+def truncated_dicom(write_dicom, moving_pattern, **_):
+    path = write_dicom(moving_pattern(4))
+    path.write_bytes(path.read_bytes()[:-3000])
+    return path, "cut short"
+
+
+def dicom_without_pixels(write_dicom, moving_pattern, **_):
+    return write_dicom(moving_pattern(4), pixels=b""), "has no pixels"
+
+
+def ct(write_dicom, moving_pattern, **_):
+    return write_dicom(moving_pattern(4), Modality="CT"), "not an X-ray angiography cine"
+
+
+def frames_of_different_sizes(folder_of, **_):
+    return folder_of([np.zeros((40, 40), np.uint8), np.zeros((40, 48), np.uint8)]), "run"
+
+
+def empty_folder(tmp_path, **_):
+    (tmp_path / "folder").mkdir()
+    return tmp_path / "folder", "folder without frames"
+
+
+BAD = [
+    no_such_file,
+    empty_file,
+    text_named_dcm,
+    truncated_dicom,
+    dicom_without_pixels,
+    ct,
+    frames_of_different_sizes,
+    empty_folder,
+]
+
+
+@pytest.mark.parametrize("command", ["segment", "extract", "info"])
+@pytest.mark.parametrize("make", BAD)
+def test_bad_cines(make, command, angioseg, write_dicom, folder_of, moving_pattern, tmp_path):
+    path, message = make(write_dicom=write_dicom, folder_of=folder_of, moving_pattern=moving_pattern, tmp_path=tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    options = [] if command == "info" else ["-o", tmp_path / "deep" / "out"]
+    code, out, err = angioseg(command, path, *options)
+    assert (code, out, len(err)) == (1, "", 1)
+    assert err[0].startswith("error: ") and message in err[0] and str(path) in err[0]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--frames", "a:b"], 2, "'--frames': 'a:b': give FIRST:LAST or one number"),
+        (["--frames", "1:2:3"], 2, "'--frames'"),
+        (["--frames=-1"], 2, "'--frames'"),
+        (["--frames", ""], 2, "'--frames'"),
+        (["--frames", "2:9"], 1, "frames 2 to 9: the cine has frames 0 to 2"),
+        (["--frames", "2:1"], 1, "frames 2 to 1"),
+        (["--threshold", "0"], 2, "'--threshold': give a probability between 0 and 1"),
+        (["--threshold", "1.5"], 2, "'--threshold'"),
+        (["--threshold", "nan"], 2, "'--threshold'"),
+        (["--threshold", "high"], 2, "'--threshold'"),
+        (["--device", "toaster"], 1, "device 'toaster' cannot be used here; try cpu"),
+        (["--model", "{tmp}/nothing.pt"], 1, "nothing.pt: no such weights file"),
+        (["--model", "{tmp}/run/0.png"], 1, "0.png: "),
+        (["--model", "{tmp}/linear.pt"], 1, "linear.pt: not weights of AngioSeg's network"),
+        (["-o", "{tmp}/file/below"], 1, "file: is a file; give the name of a folder"),
+        (["-o", "{tmp}/file"], 1, "file: is a file; give the name of a folder"),
+        (["--colour", "red"], 2, "No such option"),
+    ],
+)
+def test_bad_options(options, code, message, angioseg, folder_of, moving_pattern, weights, tmp_path):
+    import torch
+
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "linear.pt")
+    (tmp_path / "file").touch()
+    path = folder_of(moving_pattern(3, 40, 40))
+    before = sorted(tmp_path.rglob("*"))
+    options = [option.format(tmp=tmp_path) for option in options]
+    found, out, err = angioseg("segment", path, "-o", tmp_path / "out", "--model", weights, *options)
+    assert (found, out) == (code, "")
+    errors = [line for line in err if not line.startswith(("warning", "Usage", "Try")) and line]
+    assert len(errors) == 1 and message in errors[0]
+    assert errors[0].lower().startswith("error: ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_unusable_output_folder_is_told_before_the_cine_is_read(angioseg, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = angioseg("segment", tmp_path / "nothing.dcm", "-o", tmp_path / "file" / "below")
+    assert code == 1 and "is a file" in err[0]
+
+
+def test_a_folder_in_the_place_of_a_result(angioseg, folder_of, moving_pattern, weights, tmp_path):
+    path, out = folder_of(moving_pattern(1, 40, 40)), tmp_path / "out"
+    (out / "run_seg.nrrd" / "inner").mkdir(parents=True)
+    code, _, err = angioseg("segment", path, "-o", out, "--model", weights)
+    assert code == 1
+    assert err[-1].startswith(f"error: {out / 'run_seg.nrrd'}: cannot be replaced")
+    assert not list(out.glob(".*"))
+
+
+# extract
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "told"),
+    [("uint8", 0, 255, False), ("uint8", 20, 90, False), ("uint16", 3, 255, False), ("uint16", 100, 4000, True)],
+)
+def test_extract(angioseg, write_dicom, moving_pattern, tmp_path, dtype, low, high, told):
+    frames = moving_pattern(3, dtype=dtype, low=low, high=high)
+    path = write_dicom(frames, name="run.dcm")
+    code, out, err = angioseg("extract", path, "-o", tmp_path / "out")
+    assert (code, out) == (0, f"{tmp_path / 'out' / 'run'}: 3 frames\n")
+    assert any(line.startswith("note: ") and "grey levels" in line for line in err) == told
+    images = tmp_path / "out" / "run" / "images"
+    assert sorted(os.listdir(images)) == ["frame_0000.png", "frame_0001.png", "frame_0002.png"]
+    found = read_cine(images).frames
+    assert found.dtype == np.uint8
+    if told:
+        assert (found.min(), found.max()) == (0, 255)
+        expected = (frames - frames.min()) * (255 / (frames.max() - frames.min()))
+        np.testing.assert_allclose(found, expected, atol=0.51)
+    else:
+        np.testing.assert_array_equal(found, frames)
+    assert os.listdir(tmp_path / "out") == ["run"]
+
+
+def test_extract_keeps_cines_of_one_name_apart(angioseg, folder_of, moving_pattern, tmp_path):
+    cines = [folder_of(moving_pattern(count, 40, 40), name) for count, name in ((1, "a/run"), (2, "b/run"), (3, "RUN"))]
+    out = tmp_path / "out"
+    code, _, _ = angioseg("extract", *cines, "-o", out)
+    assert code == 0
+    counts = {clip.name: len(os.listdir(clip / "images")) for clip in out.iterdir()}
+    assert counts == {"run": 1, "run_2": 2, "RUN_3": 3} or counts == {"run": 1, "run_2": 2, "RUN_2": 3}
+
+
+def test_extract_never_overwrites(angioseg, folder_of, moving_pattern, tmp_path):
+    path, out = folder_of(moving_pattern(2, 40, 40)), tmp_path / "out"
+    (out / "run" / "labels").mkdir(parents=True)
+    code, _, err = angioseg("extract", path, "-o", out)
+    assert code == 1
+    assert err[-1] == f"error: {out / 'run'}: is already there; remove it or give another folder."
+    assert [p.name for p in out.rglob("*")] == ["run", "labels"]
+
+
+def test_extract_goes_on_after_a_bad_cine(angioseg, folder_of, moving_pattern, tmp_path):
+    good = folder_of(moving_pattern(2, 40, 40))
+    code, out, err = angioseg("extract", tmp_path / "nothing.dcm", good, "-o", tmp_path / "out")
+    assert code == 1
+    assert out == f"{tmp_path / 'out' / 'run'}: 2 frames\n"
+    assert sum(line.startswith("error: ") for line in err) == 1
+    assert os.listdir(tmp_path / "out") == ["run"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupting_leaves_nothing(number, status, angioseg, tmp_path):
+    path, out = tmp_path / "long.nrrd", tmp_path / "out"
+    write_cine(path, Cine(np.zeros((400, 512, 512), np.uint8), np.arange(400) * 66.7))
+
+    def interrupt():
+        while not list(out.glob(".angioseg-*/long/images/frame_0001.png")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    deadline = time.monotonic() + 60
+    threading.Thread(target=interrupt, daemon=True).start()
+    code, printed, _ = angioseg("extract", path, "-o", out)
+    assert (code, printed) == (status, "")
+    assert os.listdir(tmp_path) == ["long.nrrd"]
+
+
+# info
+
+
+@pytest.mark.parametrize(
+    ("header", "shown", "not_shown"),
+    [
+        ({"PixelSpacing": [0.2, 0.25], "PixelSpacingCalibrationType": "FIDUCIAL"}, ["0.25 x 0.2 mm (calibrated)"], []),
+        ({"ImagerPixelSpacing": [0.3, 0.3]}, ["0.3 x 0.3 mm at the detector"], ["(calibrated)"]),
+        ({}, ["unknown"], [" mm"]),
+        ({"FrameTime": 66.6667}, ["15 frames a second", "FrameTime"], []),
+        ({"CineRate": 30}, ["30 frames a second", "CineRate"], []),
+        ({"PositionerPrimaryAngle": -30.5, "PositionerSecondaryAngle": 20}, ["RAO 30.5 deg", "CRA 20 deg"], []),
+        ({"PositionerPrimaryAngle": 45, "PositionerSecondaryAngle": -25}, ["LAO 45 deg", "CAU 25 deg"], []),
+        ({"PatientName": "Secret^Patient", "PatientID": "4711"}, ["64 x 48"], ["Secret", "4711"]),
+        ({"Manufacturer": "\x1b[31m[bold]Maker"}, ["[bold]Maker"], ["\x1b[31m"]),
+    ],
+)
+def test_info(header, shown, not_shown, angioseg, write_dicom, moving_pattern):
+    path = write_dicom(moving_pattern(4, 48, 64), **header)
+    code, out, err = angioseg("info", path)
+    assert (code, err) == (0, [])
+    assert all(text in out for text in shown), out
+    assert not any(text in out for text in not_shown), out
+    code, out, _ = angioseg("info", path, "--json")
+    facts = json.loads(out)
+    assert (facts["num_frames"], facts["rows"], facts["columns"]) == (4, 48, 64)
+    assert "Secret" not in out
+
+
+def test_info_shows_warnings(angioseg, folder_of, moving_pattern):
+    path = folder_of(moving_pattern(3))
+    assert "15 frames/s assumed" in " ".join(angioseg("info", path)[1].split())
+    assert any("assumed" in line for line in json.loads(angioseg("info", path, "--json")[1])["warnings"])
+
+
+# simulate
+
+
+@pytest.mark.parametrize("form", ["setv", "dicom"])
+def test_simulate(form, angioseg, tmp_path):
+    options = ["--clips", 2, "--seed", 5, "--frames", 4, "--size", "64x80", "--format", form]
+    code, out, err = angioseg("simulate", "-o", tmp_path / "out", *options)
+    assert (code, out) == (0, f"{tmp_path / 'out'}: 2 clips\n")
+    assert err[-1] == "simulating: 2 of 2"
+    names = ["clip_0000", "clip_0001"] if form == "setv" else ["clip_0000.dcm", "clip_0001.dcm"]
+    assert sorted(os.listdir(tmp_path / "out")) == names
+    assert all(read_cine(tmp_path / "out" / name).shape == (4, 64, 80) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--size", "64"], 2, "'--size'"),
+        (["--clips", "0"], 2, "'--clips'"),
+        (["--seed", "-1"], 2, "'--seed'"),
+        (["--format", "mp4"], 2, "'--format'"),
+        (["--frames", "1"], 1, "3 to 10000 frames"),
+        (["--size", "8x8"], 1, "32 to 4096"),
+    ],
+)
+def test_bad_simulations(options, code, message, angioseg, tmp_path):
+    found, out, err = angioseg("simulate", "-o", tmp_path / "out", *options)
+    assert (found, out) == (code, "")
+    assert message in err[-1]
+    assert not list(tmp_path.iterdir())
+
+
+# serve
+
+
+def test_serve_without_its_folder(angioseg, tmp_path):
+    code, _, err = angioseg("serve", "--studies", tmp_path / "nothing", "--port", "0")
+    assert (code, len(err)) == (1, 1)
+    assert "nothing: no such folder" in err[0]

@@ -1,0 +1,132 @@
+"""Simulated clips: the truth, and what the frames show of it."""
+
+import numpy as np
+import pytest
+from angioseg.errors import AngioSegError
+from angioseg.simulation import SimulationError, simulate_clip
+from scipy.ndimage import binary_dilation
+
+SMALL = {"frames": 6, "size": (96, 96)}
+
+
+@pytest.fixture(scope="module", params=[11, 12, 13, 14])
+def clip(request):
+    return simulate_clip(request.param, frames=8, size=(160, 160))
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "fps"), [(3, (32, 32), 15.0), (5, (64, 48), 30.0), (12, (90, 131), 7.5), (4, (200, 64), 10)]
+)
+def test_shapes_types_and_times(frames, size, fps):
+    clip = simulate_clip(1, frames=frames, size=size, fps=fps)
+    for stack in (clip.frames, clip.vessels, clip.catheter):
+        assert stack.shape == (frames, *size)
+        assert stack.dtype == np.uint8
+    assert set(np.unique(clip.vessels)) <= {0, 1}
+    assert set(np.unique(clip.catheter)) <= {0, 1}
+    np.testing.assert_allclose(clip.times_ms, np.arange(frames) * 1000 / fps)
+    assert 0 <= clip.best_frame < frames
+    assert len(clip.meta["phases"]) == frames
+
+
+def test_without_a_number_of_frames_a_clip_has_28_to_60():
+    assert 28 <= len(simulate_clip(2, size=(32, 32)).frames) <= 60
+
+
+def test_the_same_seed_gives_the_same_clip_and_another_seed_another_one():
+    first, again, other = (simulate_clip(seed, **SMALL) for seed in (21, 21, 22))
+    for name in ("frames", "vessels", "catheter", "times_ms"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    assert first.meta == again.meta
+    assert (first.frames != other.frames).mean() > 0.5
+
+
+def test_the_number_of_threads_does_not_change_a_clip():
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        stacks = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            stacks.append(simulate_clip(23, **SMALL).frames)
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*stacks)
+
+
+def test_before_the_contrast_there_is_a_catheter_and_no_vessel(clip):
+    early = [frame for frame, word in enumerate(clip.meta["phases"]) if word == "pre-contrast"]
+    assert early[0] == 0
+    assert not clip.vessels[early].any()
+    assert clip.catheter[early].reshape(len(early), -1).any(axis=1).all()
+
+
+def test_a_short_clip_shows_every_phase(clip):
+    words = clip.meta["phases"]
+    assert {"pre-contrast", "filling", "full"} <= set(words)
+    assert words.index("pre-contrast") < words.index("filling") < words.index("full")
+
+
+def test_catheter_and_vessels_are_disjoint(clip):
+    assert not (clip.vessels & clip.catheter).any()
+
+
+def test_the_best_frame_shows_the_most_vessel(clip):
+    area = clip.vessels.reshape(len(clip.vessels), -1).sum(axis=1)
+    assert area[clip.best_frame] == area.max() > 0
+
+
+@pytest.mark.parametrize("what", ["vessels", "catheter"])
+def test_vessels_and_catheter_are_darker_than_what_lies_around_them(clip, what):
+    mask = getattr(clip, what)[clip.best_frame].astype(bool)
+    other = (clip.vessels | clip.catheter)[clip.best_frame].astype(bool)
+    around = binary_dilation(mask, iterations=6) & ~binary_dilation(other, iterations=2)
+    frame = clip.frames[clip.best_frame].astype(float)
+    assert frame[mask].mean() < frame[around].mean() - 2
+
+
+def test_contrast_darkens_the_pixels_that_it_fills(clip):
+    mask = clip.vessels[clip.best_frame].astype(bool)
+    before, after = (clip.frames[frame][mask].astype(float).mean() for frame in (0, clip.best_frame))
+    assert after < before - 3
+
+
+def test_the_share_of_vessel_pixels_is_that_of_real_angiograms():
+    shares = []
+    for seed in range(40, 52):
+        clip = simulate_clip(seed, frames=4, size=(256, 256))
+        shares.append(clip.vessels[clip.best_frame].mean())
+    assert 0.015 < np.median(shares) < 0.07
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": "one"}, "seed"),
+        ({"frames": 0}, "frames"),
+        ({"frames": -5}, "frames"),
+        ({"frames": 2}, "frames"),
+        ({"frames": 4.5}, "frames"),
+        ({"size": (10, 10)}, "rows and columns"),
+        ({"size": (-512, 512)}, "rows and columns"),
+        ({"size": (100.5, 100)}, "rows and columns"),
+        ({"size": (512,)}, "rows and columns"),
+        ({"size": 512}, "rows and columns"),
+        ({"size": (5000, 512)}, "rows and columns"),
+        ({"size": (512, 512, 3)}, "rows and columns"),
+        ({"fps": 0}, "frame rate"),
+        ({"fps": -15}, "frame rate"),
+        ({"fps": float("nan")}, "frame rate"),
+        ({"fps": float("inf")}, "frame rate"),
+        ({"fps": "fast"}, "frame rate"),
+        ({"device": "abacus"}, "device"),
+    ],
+)
+def test_bad_parameters_are_told_in_one_line(arguments, word):
+    with pytest.raises(SimulationError, match=word) as caught:
+        simulate_clip(**{"seed": 1, "frames": 3, "size": (32, 32), **arguments})
+    assert isinstance(caught.value, AngioSegError)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,137 @@
+"""Simulated data sets and DICOM files."""
+
+import json
+
+import numpy as np
+import pydicom
+import pytest
+from angioseg.simulation import SimulationError, simulate_clip, write_clip, write_dataset, write_xa_dicom
+from PIL import Image
+
+SMALL = {"frames": 4, "size": (48, 64)}
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return simulate_clip(31, frames=5, size=(65, 67), fps=12.5)
+
+
+def test_a_data_set_has_the_layout_of_the_papers_set(tmp_path):
+    calls = []
+    folders = write_dataset(tmp_path / "set", 2, 100, **SMALL, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 2), (2, 2)]
+    assert folders == [tmp_path / "set" / name for name in ("clip_0000", "clip_0001")]
+    assert sorted(p.name for p in (tmp_path / "set").iterdir()) == ["clip_0000", "clip_0001"]
+    for index, folder in enumerate(folders):
+        clip = simulate_clip(100 + index, **SMALL)
+        names = [f"frame_{n:04d}.png" for n in range(4)]
+        for kind, stack in (("images", clip.frames), ("labels", clip.vessels * 255)):
+            assert sorted(p.name for p in (folder / kind).iterdir()) == names
+            read = np.stack([np.asarray(Image.open(folder / kind / name)) for name in names])
+            assert read.dtype == np.uint8
+            np.testing.assert_array_equal(read, stack)
+        assert json.loads((folder / "clip.json").read_text())["best_frame"] == clip.best_frame
+
+
+def test_worker_processes_write_the_same_data_set(tmp_path):
+    calls = []
+    here = write_dataset(tmp_path / "here", 1, 7, frames=3, size=(32, 32))
+    there = write_dataset(
+        tmp_path / "there", 1, 7, frames=3, size=(32, 32), workers=1, progress=lambda *now: calls.append(now)
+    )
+    assert calls == [(1, 1)]
+    for name in ("images/frame_0002.png", "labels/frame_0002.png", "clip.json"):
+        assert (here[0] / name).read_bytes() == (there[0] / name).read_bytes()
+
+
+def test_an_interrupted_data_set_holds_whole_clips_only(tmp_path):
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(tmp_path, 3, 1, **SMALL, progress=stop)
+    assert [p.name for p in tmp_path.iterdir()] == ["clip_0000"]
+    assert len(list((tmp_path / "clip_0000" / "labels").iterdir())) == 4
+
+
+def test_a_clip_replaces_what_lay_there(tmp_path, clip):
+    (tmp_path / "c" / "images").mkdir(parents=True)
+    (tmp_path / "c" / "images" / "frame_9999.png").touch()
+    write_clip(tmp_path / "c", clip)
+    assert len(list((tmp_path / "c" / "images").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"clips": 0}, "clip"),
+        ({"clips": -2}, "clip"),
+        ({"clips": 1.5}, "clip"),
+        ({"workers": -1}, "worker"),
+        ({"seed": -1}, "seed"),
+        ({"fps": 0}, "frame rate"),
+        ({"size": (10, 10)}, "rows and columns"),
+    ],
+)
+def test_a_bad_data_set_is_told_and_leaves_nothing(tmp_path, arguments, word):
+    with pytest.raises(SimulationError, match=word):
+        write_dataset(**{"folder": tmp_path / "set", "clips": 1, "seed": 1, **SMALL, **arguments})
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("write", [lambda path, clip: write_clip(path, clip), write_xa_dicom], ids=["folder", "dicom"])
+def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path, clip, write):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SimulationError, match="Cannot write") as caught:
+        write(tmp_path / "file" / "below", clip)
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_dicom_holds_the_frames_and_honest_headers(tmp_path, clip):
+    path = write_xa_dicom(tmp_path / "cine.dcm", clip)
+    assert [p.name for p in tmp_path.iterdir()] == ["cine.dcm"]
+    d = pydicom.dcmread(path)
+    np.testing.assert_array_equal(d.pixel_array, clip.frames)
+    assert d.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRLittleEndian
+    assert d.SOPClassUID == d.file_meta.MediaStorageSOPClassUID == pydicom.uid.XRayAngiographicImageStorage
+    assert d.SOPInstanceUID == d.file_meta.MediaStorageSOPInstanceUID
+    for told in (d.PatientName, d.PatientID, d.SeriesDescription, d.StudyDescription, d.ImageComments):
+        assert str(told).startswith("SIMULATED")
+    assert d.FrameIncrementPointer == pydicom.tag.Tag("FrameTime")
+    numbers = {
+        "FrameTime": 80.0,
+        "CineRate": 12,
+        "RecommendedDisplayFrameRate": 12,
+        "NumberOfFrames": 5,
+        "RepresentativeFrameNumber": clip.best_frame + 1,
+        "PositionerPrimaryAngle": clip.meta["primary_angle"],
+        "PositionerSecondaryAngle": clip.meta["secondary_angle"],
+        "DistanceSourceToDetector": clip.meta["sid_mm"],
+        "DistanceSourceToPatient": clip.meta["sod_mm"],
+        "EstimatedRadiographicMagnificationFactor": clip.meta["sid_mm"] / clip.meta["sod_mm"],
+    }
+    for keyword, value in numbers.items():
+        assert float(d[keyword].value) == pytest.approx(value, abs=1e-3), keyword
+    np.testing.assert_allclose([float(v) for v in d.ImagerPixelSpacing], clip.meta["imager_spacing_mm"])
+    assert d.PixelIntensityRelationship in ("LIN", "LOG")
+    assert "PixelSpacing" not in d  # not calibrated: the imager's spacing is no patient's
+
+
+def test_the_same_clip_gives_the_same_file_and_another_one_other_identifiers(tmp_path, clip):
+    first, again = (write_xa_dicom(tmp_path / name, clip) for name in ("a.dcm", "b.dcm"))
+    assert first.read_bytes() == again.read_bytes()
+    other = pydicom.dcmread(write_xa_dicom(tmp_path / "c.dcm", simulate_clip(32, **SMALL)))
+    d = pydicom.dcmread(first)
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+        assert d[keyword].value != other[keyword].value
+    assert len({d.SOPInstanceUID, d.SeriesInstanceUID, d.StudyInstanceUID}) == 3
+
+
+def test_the_cine_reader_reads_what_is_written(tmp_path, clip):
+    from angioseg.cine import read_cine
+
+    cine = read_cine(write_xa_dicom(tmp_path / "cine.dcm", clip))
+    np.testing.assert_array_equal(cine.frames, clip.frames)
+    np.testing.assert_allclose(cine.times_ms, clip.times_ms)
+    assert cine.spacing_source == "imager"

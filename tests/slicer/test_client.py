@@ -1,0 +1,235 @@
+"""The HTTP client against a real server that misbehaves."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from AngioSegLib.client import Client
+from AngioSegLib.errors import (
+    BadReply,
+    NrrdError,
+    RequestRefused,
+    ServerAbsent,
+    ServerError,
+    ServerTimeout,
+    SessionLost,
+)
+from AngioSegLib.multipart import parseMultipart
+from AngioSegLib.nrrd import NrrdImage, writeNrrd
+
+FRAMES = np.random.default_rng(0).integers(0, 4000, (5, 6, 8), np.uint16)
+TIMES = np.arange(5) * 66.7
+
+
+@pytest.fixture
+def client(server):
+    return Client(server.url, readTimeout=5)
+
+
+def test_the_whole_conversation(client, server):
+    assert client.info()["name"] == "AngioSeg"
+    session = client.upload(FRAMES, TIMES, (0.3, 0.2), "imager")
+    reply = client.infer(session, 1, 3, threshold=0.4)
+    np.testing.assert_array_equal(reply.mask[1:4], FRAMES[1:4] > np.median(FRAMES))
+    assert not reply.mask[[0, 4]].any()
+    assert reply.frames == (1, 2, 3)
+    keyFrames = client.rank(session, reply.measures)
+    assert [key["frame"] for key in keyFrames] == sorted((1, 2, 3), key=lambda frame: -int(reply.mask[frame].sum()))[:2]
+    client.deleteSession(session)
+    client.deleteSession(session)
+    assert [(method, path) for method, path, _ in server.asked] == [
+        ("GET", "/info/"),
+        ("PUT", "/session/"),
+        ("POST", "/infer/angioseg"),
+        ("POST", "/infer/angioseg"),
+        ("DELETE", "/session/session-1"),
+        ("DELETE", "/session/session-1"),
+    ]
+    assert server.asked[2][2] == {"frames": [1, 3], "threshold": 0.4}
+
+
+def test_what_is_uploaded(client, server):
+    bodies = []
+
+    def listen(handler, method, path):
+        bodies.append(handler.headers)
+
+    server.rude = listen
+    client.upload(FRAMES, TIMES, (0.3, 0.2), "imager")
+    image = server.uploads[0]
+    np.testing.assert_array_equal(image.array, FRAMES)
+    assert image.spacing == (0.3, 0.2)
+    assert {key: json.loads(value) for key, value in image.values.items()} == {
+        "frame_times_ms": TIMES.tolist(),
+        "pixel_size_source": "imager",
+    }
+
+
+ASK = {
+    "info": lambda client: client.info(),
+    "upload": lambda client: client.upload(FRAMES, TIMES),
+    "infer": lambda client: client.infer("session-1", 0, 1),
+    "rank": lambda client: client.rank("session-1", [{"frame": 0}]),
+    "delete": lambda client: client.deleteSession("session-1"),
+}
+
+
+@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
+def test_nobody_there(freeUrl, ask):
+    with pytest.raises(ServerAbsent, match="nobody answers") as caught:
+        ask(Client(freeUrl))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host", "http://", "not a url"])
+def test_addresses_that_are_none(url):
+    with pytest.raises(ServerAbsent, match="no server address"):
+        Client(url)
+
+
+@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
+@pytest.mark.parametrize("stall", ["before", "within"])
+def test_too_slow(server, ask, stall):
+    def slow(handler, *_):
+        if stall == "within":
+            handler.send_response(200)
+            handler.send_header("Content-Length", "9")
+            handler.end_headers()
+            handler.wfile.write(b"{")
+            handler.wfile.flush()
+        time.sleep(0.6)
+        return True
+
+    server.rude = slow
+    begin = time.monotonic()
+    with pytest.raises(ServerTimeout, match=r"said nothing for 0\.2 s"):
+        ask(Client(server.url, readTimeout=0.2))
+    assert time.monotonic() - begin < 0.5
+
+
+def test_the_line_breaks(client, server):
+    def hangUp(handler, *_):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "99")
+        handler.end_headers()
+        handler.wfile.write(b"{")
+        return True
+
+    server.rude = hangUp
+    with pytest.raises(ServerAbsent):
+        client.info()
+
+
+@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (400, b'{"detail": "frames 9 to 12 are not in the cine"}', "frames 9 to 12 are not in the cine"),
+        (403, b"", "Forbidden"),
+        (422, b'{"detail": [{"msg": "wrong"}]}', "wrong"),
+        (500, b"<html>oops</html>", "Internal Server Error"),
+        (503, b'{"detail": "the model\\ncannot be loaded"}', "the model cannot be loaded"),
+        (302, b"", "Found"),
+    ],
+)
+def test_the_server_says_no(client, server, ask, status, body, says):
+    def refuse(handler, *_):
+        server.answer(handler, status, body)
+        return True
+
+    server.rude = refuse
+    with pytest.raises(RequestRefused, match=says) as caught:
+        ask(client)
+    assert caught.value.status == status
+    assert not isinstance(caught.value, SessionLost)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", ["infer", "rank"])
+def test_a_session_the_server_forgot(client, ask):
+    with pytest.raises(SessionLost, match="Upload the cine again"):
+        ASK[ask](client)
+
+
+def test_an_unknown_model_is_no_lost_session(client, server):
+    def refuse(handler, *_):
+        server.json(handler, 404, {"detail": "no model 'angioseg'"})
+        return True
+
+    server.rude = refuse
+    with pytest.raises(RequestRefused) as caught:
+        client.infer("session-1", 0, 1)
+    assert not isinstance(caught.value, SessionLost)
+
+
+IMAGE = writeNrrd(NrrdImage(np.zeros((5, 6, 8), np.uint8)))
+PARAMS = b'{"frames": [0, 1], "measures": []}'
+
+
+def body(params: bytes | None = PARAMS, image: bytes | None = IMAGE) -> bytes:
+    parts = b""
+    for name, content in (("params", params), ("image", image)):
+        if content is not None:
+            parts += f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + content + b"\r\n"
+    return parts + b"--b--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("application/json", PARAMS),
+        ("text/html", b"<html>"),
+        ("multipart/form-data", body()),
+        ("multipart/form-data; boundary=c", body()),
+        ("multipart/form-data; boundary=b", body()[:-20]),
+        ("multipart/form-data; boundary=b", b""),
+        ("multipart/form-data; boundary=b", body(image=None)),
+        ("multipart/form-data; boundary=b", body(params=None)),
+        ("multipart/form-data; boundary=b", body(params=b"{")),
+        ("multipart/form-data; boundary=b", body(params=b"[]")),
+        ("multipart/form-data; boundary=b", body(params=b'{"measures": []}')),
+        ("multipart/form-data; boundary=b", body(params=b'{"frames": [0, 1]}')),
+        ("multipart/form-data; boundary=b", body(params=b'{"frames": [0, 1], "measures": [{}]}')),
+        ("multipart/form-data; boundary=b", body(image=b"")),
+        ("multipart/form-data; boundary=b", body(image=IMAGE[:-5])),
+        ("multipart/form-data; boundary=b", body(image=writeNrrd(NrrdImage(FRAMES)))),
+    ],
+)
+def test_replies_in_another_form(client, server, kind, data):
+    def reply(handler, *_):
+        server.answer(handler, 200, data, kind)
+        return True
+
+    server.rude = reply
+    with pytest.raises(BadReply) as caught:
+        client.infer("session-1", 0, 1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", ["info", "upload", "rank"])
+@pytest.mark.parametrize("data", [b"<html>", b"[]", b"{}", b'{"session_id": 3, "key_frames": [{}]}'])
+def test_json_of_another_program(client, server, ask, data):
+    def reply(handler, *_):
+        server.answer(handler, 200, data)
+        return True
+
+    server.rude = reply
+    with pytest.raises(BadReply):
+        ASK[ask](client)
+
+
+def test_frames_of_a_type_that_cannot_be_sent(client, server):
+    with pytest.raises(NrrdError):
+        client.upload(FRAMES.astype(float), TIMES)
+    assert server.asked == []
+
+
+def test_binary_parts_keep_every_byte():
+    data = bytes(range(256)) + b"\r\n--\r\n\r\n\n\r"
+    assert parseMultipart('multipart/form-data; boundary="b"', body(image=data)) == {"params": PARAMS, "image": data}
+
+
+def test_every_error_is_told_apart_from_a_fault():
+    for kind in (ServerAbsent, ServerTimeout, BadReply, RequestRefused, SessionLost):
+        assert issubclass(kind, ServerError)
