@@ -5,6 +5,8 @@ Inside 3D Slicer none of this is needed: its own scene, and File > Save, do it.
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import slicer
@@ -63,7 +65,8 @@ def saveScene(scene, folder) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".scene-", dir=folder) as temporary:
-            storages = _writeData(scene, Path(temporary))
+            with _keepingWorkingFolder():
+                storages = _writeData(scene, Path(temporary))
             _writeScene(scene, Path(temporary))
             # The scene goes last: while it is missing or old, nobody opens half of a new one.
             for name in sorted(os.listdir(temporary), key="scene.mrml".__eq__):
@@ -89,12 +92,24 @@ def loadScene(path):
     scene = createScene()
     scene.SetRootDirectory(str(path.parent))
     scene.SetURL(str(path))
-    if not scene.Connect():
+    with _keepingWorkingFolder():
+        connected = scene.Connect()
+    if not connected:
         storages = slicer.util.getNodesByClass("vtkMRMLStorageNode", scene)
         files = [Path(node.GetFileName()).name for node in storages if node.GetUserMessages().GetNumberOfMessages()]
         culprits = ", ".join(files) or path.name
         raise SceneError(f"{path}: the scene cannot be read whole: {culprits} is missing or damaged")
     return scene
+
+
+@contextmanager
+def _keepingWorkingFolder() -> Iterator[None]:
+    """Slicer packs and unpacks archives from inside a folder, and does not come back when it fails."""
+    before = os.getcwd()
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def _writeData(scene, folder: Path) -> dict:

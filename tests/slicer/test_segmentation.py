@@ -1,5 +1,7 @@
 """Masks beside a cine in a real Slicer scene."""
 
+import os
+
 import numpy as np
 import pytest
 import slicer
@@ -198,8 +200,10 @@ def test_a_damaged_scene_says_what_is_damaged(masks, tmp_path, file, damage):
         (tmp_path / file).unlink()
     else:
         (tmp_path / file).write_bytes(b"xx")
+    before = os.getcwd()
     with pytest.raises(SceneError, match=file):
         loadScene(path)
+    assert os.getcwd() == before, "Slicer's unpacking leaves the process in a folder that is gone"
 
 
 def test_a_folder_that_cannot_be_written(scene, tmp_path):
