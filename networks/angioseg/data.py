@@ -45,7 +45,7 @@ class FrameDataset(Dataset):
 
     Args:
         clips: ``{"image": cine, "label": cine of labels}``, anything :func:`angioseg.cine.read_cine` reads; label
-            pixels above half of the label's largest value (0 and 1, or 0 and 255) are vessel.
+            1 is vessel, and in pictures (values beyond 3) 128 and above, so that a catheter marked 2 or 64 is not.
         transform: applied to ``{"image": (T, H, W), "label": (T, H, W) uint8 0 or 1, "frame": i}``, arrays shared
             between items: the transform must not write into them.
         empty_share: at most this share of the items are frames without vessel, evenly spread; 1 keeps all.
@@ -72,7 +72,7 @@ class FrameDataset(Dataset):
                 raise AngioSegError(
                     f"{clip['label']}: labels of shape {label.shape} do not fit images of shape {image.shape}."
                 )
-            label = (label > label.max() // 2).view(np.uint8)
+            label = (label >= 128 if label.max() > 3 else label == 1).view(np.uint8)
             self.clips.append((torch.from_numpy(image), torch.from_numpy(label)))
             for frame in range(len(label)):
                 (full if label[frame].any() else empty).append((number, frame))

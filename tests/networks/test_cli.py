@@ -417,6 +417,10 @@ def test_simulate(form, angioseg, tmp_path):
         (["--seed", "-1"], 2, "'--seed'"),
         (["--format", "mp4"], 2, "'--format'"),
         (["--frames", "1"], 1, "3 to 10000 frames"),
+        (["--fps", "0"], 1, "1 to 120 frames a second"),
+        (["--preset", "setx"], 1, "no preset 'setx'"),
+        (["--device", "abacus"], 1, "no device 'abacus'"),
+        (["--workers", "-1"], 2, "'--workers'"),
         (["--size", "8x8"], 1, "32 to 4096"),
     ],
 )

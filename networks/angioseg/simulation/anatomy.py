@@ -1,4 +1,4 @@
-"""A new coronary tree for every random generator: courses on the heart's surface, diameters, branching, stenoses.
+"""A new coronary tree for every random generator: courses on the heart's surface, diameters, branching.
 
 Heart coordinates: the origin lies in the middle of the base (the valve plane), the third axis runs to the apex, the
 first towards the anterior interventricular groove (where the LAD runs), the second towards the left lateral wall. A
@@ -8,12 +8,15 @@ epicardium).
 """
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-__all__ = ["Heart", "Stenosis", "Tree", "Vessel", "grow_tree"]
+from .disease import Implant, Lesion, apply_lesions, random_lesions
+
+__all__ = ["Heart", "Tree", "Vessel", "grow_tree"]
 
 STEP_MM = 0.35
 _WALK_MM = 2.0
@@ -42,16 +45,6 @@ class Heart:
         return unit * surface[:, 2:3]
 
 
-@dataclass(frozen=True)
-class Stenosis:
-    """A narrowing: which vessel, where along it (mm from its start), its length, the share of the diameter lost."""
-
-    vessel: str
-    at_mm: float
-    length_mm: float
-    severity: float
-
-
 @dataclass
 class Vessel:
     """One artery from its origin to its end.
@@ -64,6 +57,7 @@ class Vessel:
         arc: (n,) way from the ostium along the vessels, mm.
         parent: index of the vessel it leaves, -1 for the first.
         joined: index of the point where it leaves its parent.
+        open_to: index of the point where an occlusion ends its flow; its number of points when none does.
     """
 
     name: str
@@ -73,6 +67,7 @@ class Vessel:
     arc: np.ndarray
     parent: int
     joined: int
+    open_to: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +77,8 @@ class Tree:
     side: str
     heart: Heart
     vessels: tuple[Vessel, ...]
-    stenoses: tuple[Stenosis, ...] = field(default=())
+    lesions: tuple[Lesion, ...] = ()
+    implants: tuple[Implant, ...] = ()
 
     @property
     def ostium(self) -> np.ndarray:
@@ -132,7 +128,7 @@ class _Grower:
         )
         if parent < 0:
             profile = radius * np.exp(-taper * length)
-        self.vessels.append(Vessel(name, surface, points, profile, start + length, parent, joined))
+        self.vessels.append(Vessel(name, surface, points, profile, start + length, parent, joined, len(points)))
         if parent >= 0:
             self._share(parent, joined, profile[0])
         return len(self.vessels) - 1
@@ -234,7 +230,7 @@ class _Grower:
         return loose * (height[:, None] * sideways + deep[:, None] * outward)
 
 
-def grow_tree(rng: np.random.Generator, side: str | None = None) -> Tree:
+def grow_tree(rng: np.random.Generator, side: str | None = None, lesions: Sequence[Lesion] | None = None) -> Tree:
     """A random left or right coronary tree.
 
     Proximal diameters follow Dodge et al. (Circulation 1992), branching Murray's law (PNAS 1926).
@@ -242,9 +238,13 @@ def grow_tree(rng: np.random.Generator, side: str | None = None) -> Tree:
     Args:
         rng: where the randomness comes from; the same state gives the same tree.
         side: "left", "right", or None to draw it.
+        lesions: the disease; None to draw it, () for none.
 
     Returns:
         The tree, in heart coordinates in mm.
+
+    Raises:
+        SimulationError: a lesion that this tree cannot have.
     """
     side = side or ("left" if rng.random() < 0.6 else "right")
     size = rng.uniform(0.9, 1.12)
@@ -258,8 +258,10 @@ def grow_tree(rng: np.random.Generator, side: str | None = None) -> Tree:
         _left(grower, rng, calibre, right_dominant)
     else:
         _right(grower, rng, calibre, right_dominant)
-    stenoses = tuple(_narrow(grower.vessels, rng)) if rng.random() < 0.45 else ()
-    return Tree(side, heart, tuple(grower.vessels), stenoses)
+    if lesions is None:
+        lesions = random_lesions(grower.vessels, rng)
+    implants = apply_lesions(grower.vessels, lesions, rng)
+    return Tree(side, heart, tuple(grower.vessels), tuple(lesions), tuple(implants))
 
 
 def _left(grower: _Grower, rng: np.random.Generator, calibre: float, right_dominant: bool) -> None:
@@ -382,18 +384,6 @@ def _right(grower: _Grower, rng: np.random.Generator, calibre: float, right_domi
         )
         grower.twigs(grown, int(rng.integers(0, 3)), 2)
     grower.twigs(rca, int(rng.integers(1, 5)), 2)
-
-
-def _narrow(vessels: list[Vessel], rng: np.random.Generator):
-    for _ in range(int(rng.integers(1, 3))):
-        wide = [v for v in vessels if v.radius.max() > 0.6 and v.arc[-1] - v.arc[0] > 25 and v.name != "LM"]
-        vessel = wide[int(rng.integers(len(wide)))]
-        length = rng.uniform(5, 18)
-        at = rng.uniform(0.1, 0.7) * (vessel.arc[-1] - vessel.arc[0])
-        severity = rng.uniform(0.3, 0.85)
-        away = np.abs(vessel.arc - vessel.arc[0] - at) / (length / 2)
-        vessel.radius[:] = vessel.radius * (1.0 - severity * np.where(away < 1, 0.5 + 0.5 * np.cos(np.pi * away), 0.0))
-        yield Stenosis(vessel.name, float(at), float(length), float(severity))
 
 
 def _straight(knots: np.ndarray, places: np.ndarray, fine: np.ndarray) -> np.ndarray:

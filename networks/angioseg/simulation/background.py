@@ -103,7 +103,7 @@ class Background:
         """Unevenness, spine, and the straight or bent edges of what lies in the way (mediastinum, aorta, arm)."""
         x, y = self._grid(2)
         span = max(self._view.size)
-        out = _smooth_noise(rng, x.shape, 3) * rng.uniform(0.05, 0.22) + _smooth_noise(rng, x.shape, 8) * rng.uniform(
+        out = _smooth_noise(rng, x.shape, 3) * rng.uniform(0.05, 0.32) + _smooth_noise(rng, x.shape, 8) * rng.uniform(
             0.01, 0.06
         )
         # The spine lies behind: oblique views push it aside.
@@ -115,14 +115,14 @@ class Background:
         body = _step((half * (1 + 0.06 * np.cos(2 * np.pi * up / 27)) - np.abs(far)) / (0.8 * self._mm))
         vertebra = 1.0 + rng.uniform(0.0, 0.2) * (np.cos(2 * np.pi * up / 27) + 0.6 * np.cos(4 * np.pi * up / 27 + 1.0))
         out += rng.uniform(0.02, 0.28) * body * vertebra
-        for _ in range(int(rng.integers(0, 4))):
+        for _ in range(int(rng.integers(1, 5))):
             angle, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.5, 0.5)
             across = (x - rng.uniform(0.0, 1.0) * span) * math.cos(angle) + (
                 y - rng.uniform(0.0, 1.0) * span
             ) * math.sin(angle)
             run = -(x - span / 2) * math.sin(angle) + (y - span / 2) * math.cos(angle)
             edge = across + bend * run**2 / span + 0.01 * span * np.sin(run / span * rng.uniform(3, 12))
-            out += rng.uniform(0.03, 0.25) * _step(edge / (rng.uniform(0.3, 5.0) * self._mm))
+            out += rng.uniform(0.04, 0.42) * _step(edge / (rng.uniform(0.3, 5.0) * self._mm))
         return self._grow(out)
 
     def _diaphragm(self, rng: np.random.Generator) -> np.ndarray:
@@ -139,7 +139,7 @@ class Background:
                 - 0.01 * height * np.sin(x / width * rng.uniform(4, 12))
             )
             soft = rng.uniform(0.25, 1.5) * self._mm
-            depth = rng.uniform(0.12, 0.45)
+            depth = rng.uniform(0.15, 0.6)
             # The dome is thin where a ray only grazes it: dark fast at first, then slowly.
             inside = np.maximum(edge, 0.0) / height
             out += depth * (0.6 * _step(edge / soft) + 0.4 * np.sqrt(np.minimum(inside * 2.0, 1.0)))
@@ -273,7 +273,7 @@ class _Drawing:
         samples = torch.as_tensor(np.concatenate(self._parts), dtype=torch.float32, device=device)
         places = (samples[:, :2] + pad) / cells
         radius = samples[:, 2] / cells
-        drawn, _ = splat(places[None], radius[None], samples[None, :, 3], (height, width))
+        drawn = splat(places[None], radius[None], samples[None, :, 3], (height, width))
         if cells == 1:
             return drawn[0]
         return F.interpolate(drawn[:, None], size=shape, mode="bilinear", align_corners=True)[0, 0]

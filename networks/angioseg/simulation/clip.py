@@ -2,22 +2,26 @@
 
 import math
 import numbers
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
-from scipy.ndimage import label, uniform_filter1d
+from scipy.ndimage import uniform_filter1d
 
 from .anatomy import STEP_MM, grow_tree
 from .background import Background
 from .catheter import random_catheter
+from .codec import through_video
 from .contrast import arrival_times, random_bolus
 from .detector import random_detector
+from .disease import Lesion
 from .errors import SimulationError
 from .motion import random_motion
-from .projection import random_view, splat
+from .projection import cover, random_view, splat
+from .truth import Centrelines, drop_specks, frame_phases
 
-__all__ = ["VISIBLE_GREY", "SimulatedClip", "simulate_clip"]
+__all__ = ["VISIBLE_GREY", "SimulatedClip", "random_timing", "simulate_clip"]
 
 VISIBLE_GREY = 6.0
 """The truth holds a vessel where its axis stands out by this many of the 256 grey levels, and above the noise.
@@ -26,7 +30,8 @@ Experts leave fainter twigs out as well."""
 
 _TIP_MM = 9.0
 _STRETCH_MM = 6.0
-_SPECK_SHARE = 8e-5
+_LONGEST_PATH = 3.5  # times its width: no vessel runs straight along the beam for longer
+_REACH = 4  # samples
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,11 @@ class SimulatedClip:
         catheter: (T, H, W) uint8 0/1; never overlaps ``vessels``.
         times_ms: (T,) float64, from 0.
         best_frame: the frame that shows the most vessel.
+        centrelines: every vessel's middle line, by name, with its diameter.
         meta: how it was made: seed, side, primary_angle and secondary_angle (degrees, LAO and cranial positive),
             sid_mm, sod_mm, imager_spacing_mm, magnification, fps, bpm, french, linear (tone), burnt_in_text,
-            jpeg_quality (0 = none), phases (a word a frame: "pre-contrast", "filling", "full", "washing out"),
-            stenoses.
+            jpeg_quality (0 = none), video_codec ("" = none), contrast_ms (when the first contrast enters),
+            phases (a word a frame: "pre-contrast", "filling", "full", "washing out"), lesions.
     """
 
     frames: np.ndarray
@@ -50,6 +56,7 @@ class SimulatedClip:
     catheter: np.ndarray
     times_ms: np.ndarray
     best_frame: int
+    centrelines: Centrelines
     meta: dict = field(default_factory=dict)
 
 
@@ -58,19 +65,26 @@ def simulate_clip(
     *,
     frames: int | None = None,
     size: tuple[int, int] = (512, 512),
-    fps: float = 15.0,
+    fps: float | None = None,
+    side: str | None = None,
+    lesions: Sequence[Lesion] | None = None,
+    noise: bool = True,
     device: str | torch.device = "cpu",
 ) -> SimulatedClip:
     """Simulate one coronary angiogram: a new patient, view, injection and X-ray system for every seed.
 
-    The same seed and arguments give the same clip, bit for bit on the CPU; on a GPU the noise differs. A clip of few
-    frames still shows empty, filling and full vessels: contrast then flows faster than in life.
+    The same seed and arguments give the same clip, bit for bit on the CPU; on a GPU the noise differs, and geometry,
+    truth and the noise-free image agree up to rounding. A clip of few frames still shows empty, filling and full
+    vessels: contrast then flows faster than in life.
 
     Args:
         seed: 0 or more.
-        frames: how many; None draws 28 to 60.
+        frames: how many; None draws a run of 3 to 10 s.
         size: rows and columns, 32 to 4096 each.
-        fps: frames a second.
+        fps: frames a second; None draws 10 to 15, now and then 30.
+        side: "left" or "right" coronary tree; None draws it.
+        lesions: the disease; None draws it, () is healthy.
+        noise: False leaves out quantum noise and the artefacts of compression.
         device: where to compute, "cpu" or "cuda".
 
     Returns:
@@ -79,21 +93,22 @@ def simulate_clip(
     Raises:
         SimulationError: a parameter no clip can be made from.
     """
-    size = _check(seed, frames, size, fps)
+    size = _check(seed, frames, size, fps, side)
     device = _device(device)
     # Each part draws from a stream of its own: a change in one leaves the others as they were.
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence([seed, 0xA0610]).spawn(8)]
     timing, anatomy, stand, moving, injecting, tube, scenery, system = streams
-    drawn = int(timing.integers(28, 61))
-    frames = frames or drawn
+    drawn_frames, drawn_fps = random_timing(timing)
+    fps = fps or drawn_fps
+    frames = frames or round(drawn_frames / drawn_fps * fps)
     duration = frames / fps
     times = np.arange(frames) / fps
 
-    tree = grow_tree(anatomy)
+    tree = grow_tree(anatomy, side, lesions)
     view = random_view(stand, tree.side, size)
     motion = random_motion(moving, tree, view, duration)
-    bolus = random_bolus(injecting, duration, frames)
-    iodine_per_mm = injecting.uniform(0.11, 0.21)
+    bolus = random_bolus(injecting, duration, frames, motion.bpm)
+    iodine_per_mm = injecting.uniform(0.08, 0.18)
     streams_into_root = injecting.random() < 0.5
     detector = random_detector(system, size)
     background = Background(scenery, view, tree.heart, device)
@@ -101,21 +116,24 @@ def simulate_clip(
     points = tree.gather([v.points for v in tree.vessels])
     radius = tree.gather([v.radius for v in tree.vessels])
     number = tree.gather([np.full(len(v.arc), index) for index, v in enumerate(tree.vessels)])
-    arrival = tree.gather(arrival_times(tree, bolus))
-    filling = bolus.filling(arrival, times)
-    world = motion.beat(points, tree.heart, times)
+    arc = tree.gather([v.arc for v in tree.vessels])
+    filling = bolus.filling(tree.gather(arrival_times(tree, bolus)), times)
     pan = motion.pan(times) * view.px_per_mm
-    places, scale = view.project(world)
-    places = places + pan[:, None]
-    step = np.linalg.norm(np.diff(world, axis=1, prepend=world[:, :1]), axis=2)
-    step[:, np.flatnonzero(np.diff(number, prepend=-1))] = 0.0
-    # Foreshortening lengthens the way through a tube: length in space over length in the image.
-    flat = np.linalg.norm(np.diff(places, axis=1, prepend=places[:, :1]), axis=2) / scale
-    longer = np.clip(step / np.maximum(flat, 1e-6), 1.0, 3.0)
+
+    def seen(what: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Heart coordinates (n, 3) as pixels (T, n, 2) and pixels a mm (T, n)."""
+        places, scale = view.project(motion.beat(what, tree.heart, at))
+        return places + pan[:, None], scale
+
+    places, scale = seen(points, times)
+    step = _steps(points, number)
+    longer = _lengthening(places / scale[..., None], arc, number)
     radius_px = radius * scale
     # A disc of path in pixels: back to millimetres by the scale.
-    weight = filling * iodine_per_mm * step
-    axis_dark = filling * iodine_per_mm * 2 * radius * longer * _kept(radius_px, detector.blur_px)
+    weight = filling * iodine_per_mm * step * np.minimum(1.0, _LONGEST_PATH / longer)
+    axis_dark = (
+        filling * iodine_per_mm * 2 * radius * np.minimum(longer, _LONGEST_PATH) * _kept(radius_px, detector.blur_px)
+    )
     # Judged over a stretch, as an eye does: a thin vessel is not chopped into specks where it turns along the beam.
     for vessel in np.split(np.arange(len(number)), np.flatnonzero(np.diff(number)) + 1):
         axis_dark[:, vessel] = uniform_filter1d(
@@ -128,10 +146,14 @@ def simulate_clip(
 
     tube_at = _Tube(tube, tree, motion, times, view, pan, bolus, iodine_per_mm)
     # Where the catheter sits in the ostium its rim is no vessel either.
-    shown[:, (number == 0) & (tree.gather([v.arc for v in tree.vessels]) < tube_at.inside_mm)] = 0.0
+    shown[:, (number == 0) & (arc < tube_at.inside_mm)] = 0.0
     puff = _Puff(tube, tube_at.ostium_px, view.px_per_mm, bolus, times, iodine_per_mm) if streams_into_root else None
+    # The X-ray pulse lasts: two moments of it stand for all, as far apart as a uniform exposure spreads.
+    apart = detector.pulse_s / math.sqrt(12)
+    blurred = [seen(points, times + sign * apart)[0] for sign in (-1.0, 1.0)]
+    implants = _Implants(tree.implants, seen, times)
 
-    generator = torch.Generator(device=device).manual_seed(int(system.integers(2**62)))
+    generator = torch.Generator(device=device).manual_seed(int(system.integers(2**62))) if noise else None
     state: dict = {}
     out = np.empty((frames, *size), np.uint8)
     vessels, catheter = np.empty_like(out), np.empty_like(out)
@@ -144,32 +166,29 @@ def simulate_clip(
     for first in range(0, frames, chunk):
         part = slice(first, first + chunk)
         attenuation = background.frames(pan[part], breath_px[part], motion, times[part])
-        lumen, seen = splat(onto(places, part), onto(radius_px, part), onto(weight, part), size, onto(shown, part))
-        shaft, shaft_seen = splat(
-            onto(tube_at.places, part),
-            onto(tube_at.radius_px, part),
-            onto(tube_at.weight, part),
-            size,
-            onto(tube_at.shown, part),
-        )
-        _, tip = splat(
-            onto(tube_at.places, part),
-            onto(tube_at.radius_px, part),
-            onto(tube_at.weight, part),
-            size,
-            onto(tube_at.tip, part),
-        )
-        attenuation += lumen + shaft
+        for moved in blurred:
+            attenuation += splat(onto(moved, part), onto(radius_px, part), onto(weight / 2, part), size)
+        lumen = cover(onto(places, part), onto(shown, part), size)
+        shaft_at = onto(tube_at.places, part)
+        shaft = cover(shaft_at, onto(tube_at.shown, part), size)
+        tip = cover(shaft_at, onto(tube_at.tip, part), size)
+        attenuation += splat(shaft_at, onto(tube_at.radius_px, part), onto(tube_at.weight, part), size)
+        if implants.places is not None:
+            attenuation += splat(
+                onto(implants.places, part), onto(implants.radius_px, part), onto(implants.weight, part), size
+            )
         if puff is not None:
             attenuation += puff.frames(part, size, device)
         out[part] = detector.expose(attenuation, generator, state).numpy()
-        vessels[part] = (seen & ~tip & 1).cpu().numpy()
-        catheter[part] = (shaft_seen & (1 - (seen & ~tip & 1))).cpu().numpy()
+        vessels[part] = (lumen & ~tip & 1).cpu().numpy()
+        catheter[part] = (shaft & (1 - (lumen & ~tip & 1))).cpu().numpy()
     hidden = detector.screen < 0.5
     vessels[:, hidden] = 0
     catheter[:, hidden] = 0
     for frame in vessels:
-        _drop_specks(frame)
+        drop_specks(frame)
+    if noise and detector.codec:
+        out = through_video(out, detector.codec, detector.bits_per_pixel)
     area = vessels.reshape(frames, -1).sum(1, dtype=np.int64)
     return SimulatedClip(
         frames=out,
@@ -177,6 +196,7 @@ def simulate_clip(
         catheter=catheter,
         times_ms=times * 1000.0,
         best_frame=int(area.argmax()),
+        centrelines=_centrelines(tree, number, radius, places, radius_px, shown, vessels),
         meta={
             "seed": int(seed),
             "side": tree.side,
@@ -191,11 +211,70 @@ def simulate_clip(
             "french": tube_at.french,
             "linear": detector.linear,
             "burnt_in_text": detector.text is not None,
-            "jpeg_quality": detector.jpeg,
-            "phases": _phases(area, int(area.argmax())),
-            "stenoses": [vars(s) for s in tree.stenoses],
+            "jpeg_quality": detector.jpeg if noise else 0,
+            "video_codec": detector.codec if noise else "",
+            "contrast_ms": round(bolus.start_s / bolus.hurry * 1000, 1),
+            "phases": frame_phases(area),
+            "lesions": [asdict(lesion) for lesion in tree.lesions],
         },
     )
+
+
+def random_timing(rng: np.random.Generator) -> tuple[int, float]:
+    """Frames and frames a second of a run of 3 to 10 s, as the paper's: about 52 frames on average."""
+    fps = float(rng.choice([10.0, 12.5, 15.0, 30.0], p=[0.25, 0.25, 0.48, 0.02]))
+    return round((3.0 + min(rng.exponential(0.9), 7.0)) * fps), fps
+
+
+def _steps(points: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """(n,) mm of vessel that each sample stands for, 0 where a vessel begins."""
+    step = np.linalg.norm(np.diff(points, axis=0, prepend=points[:1]), axis=1)
+    step[np.flatnonzero(np.diff(number, prepend=-1))] = 0.0
+    return step
+
+
+def _lengthening(flat_mm: np.ndarray, arc: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """(T, n) how much longer the way through a tube is than its width, for foreshortening: 1 or more.
+
+    Its length in space over its length in the image, over a few millimetres: a vessel that winds along the beam is
+    foreshortened as a whole.
+    """
+    last = np.flatnonzero(np.diff(number, append=-1))
+    index = np.arange(len(number))
+    front = np.minimum(index + _REACH, last[np.searchsorted(last, index)])
+    first = np.concatenate([[0], last[:-1] + 1])
+    back = np.maximum(index - _REACH, first[np.searchsorted(last, index)])
+    flat = np.linalg.norm(flat_mm[:, front] - flat_mm[:, back], axis=2)
+    return np.maximum(1.0, (arc[front] - arc[back]) / np.maximum(flat, 1e-3))
+
+
+def _centrelines(tree, number, radius, places, radius_px, shown, vessels) -> Centrelines:
+    some = slice(None, None, 2)
+    places = places[:, some].astype(np.float32)
+    frames, height, width = vessels.shape
+    column, row = (np.rint(places[..., axis]).astype(int) for axis in (0, 1))
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    marked = vessels[np.arange(frames)[:, None], row.clip(0, height - 1), column.clip(0, width - 1)] > 0
+    return Centrelines(
+        names=tuple(vessel.name for vessel in tree.vessels),
+        vessel=number[some].astype(np.int32),
+        diameter_mm=(2 * radius[some]).astype(np.float32),
+        places=places,
+        diameter_px=(2 * radius_px[:, some]).astype(np.float32),
+        visible=inside & marked & (shown[:, some] > 0),
+    )
+
+
+class _Implants:
+    """Samples of what calcium and stents add, in every frame."""
+
+    def __init__(self, implants, seen, times):
+        self.places = None
+        if not implants:
+            return
+        self.places, scale = seen(np.concatenate([implant.points for implant in implants]), times)
+        self.radius_px = np.concatenate([implant.radius for implant in implants]) * scale
+        self.weight = np.tile(np.concatenate([implant.dark for implant in implants]), (len(scale), 1))
 
 
 class _Tube:
@@ -251,13 +330,6 @@ class _Puff:
         return torch.matmul(down.transpose(1, 2), across)
 
 
-def _drop_specks(mask: np.ndarray) -> None:
-    """Takes out pieces too small for an eye: twigs that show only where they run along the beam."""
-    pieces, _ = label(mask, structure=np.ones((3, 3)))
-    small = np.bincount(pieces.ravel()) < _SPECK_SHARE * mask.size
-    mask[small[pieces]] = 0
-
-
 def _device(device: str | torch.device) -> torch.device:
     try:
         device = torch.device(device)
@@ -273,20 +345,7 @@ def _kept(radius_px: np.ndarray, blur_px: float) -> np.ndarray:
     return radius_px / np.sqrt(radius_px**2 + 2.0 * blur_px**2)
 
 
-def _phases(area: np.ndarray, best: int) -> list[str]:
-    full = area >= 0.85 * max(int(area.max()), 1)
-    words = []
-    for frame, (pixels, filled) in enumerate(zip(area, full)):
-        if pixels == 0 and not area[: frame + 1].any():
-            words.append("pre-contrast")
-        elif filled:
-            words.append("full")
-        else:
-            words.append("filling" if frame < best else "washing out")
-    return words
-
-
-def _check(seed, frames, size, fps) -> tuple[int, int]:
+def _check(seed, frames, size, fps, side) -> tuple[int, int]:
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise SimulationError(f"A seed is a whole number from 0 on, not {seed!r}.")
     if frames is not None and (not isinstance(frames, numbers.Integral) or not 3 <= frames <= 10000):
@@ -300,6 +359,8 @@ def _check(seed, frames, size, fps) -> tuple[int, int]:
         whole = False
     if not whole or not (32 <= height <= 4096 and 32 <= width <= 4096):
         raise SimulationError(f"An image has 32 to 4096 rows and columns, given as (rows, columns), not {size!r}.")
-    if not isinstance(fps, numbers.Real) or not (math.isfinite(fps) and 1.0 <= fps <= 120.0):
+    if side not in (None, "left", "right"):
+        raise SimulationError(f"A coronary tree is left or right, not {side!r}.")
+    if fps is not None and (not isinstance(fps, numbers.Real) or not (math.isfinite(fps) and 1.0 <= fps <= 120.0)):
         raise SimulationError(f"A frame rate is 1 to 120 frames a second, not {fps!r}.")
     return height, width

@@ -5,8 +5,9 @@ import numbers
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -14,10 +15,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .clip import SimulatedClip, simulate_clip
+from .clip import SimulatedClip, random_timing, simulate_clip
 from .errors import SimulationError
 
-__all__ = ["clip_seed", "write_clip", "write_dataset"]
+__all__ = ["CATHETER_LABEL", "PRESETS", "VESSEL_LABEL", "clip_seed", "plan_dataset", "write_clip", "write_dataset"]
+
+VESSEL_LABEL, CATHETER_LABEL = np.uint8(255), np.uint8(64)
+"""Grey levels in a label picture."""
 
 _PNG_LEVEL = 1
 
@@ -27,32 +31,74 @@ def clip_seed(seed: int, index: int) -> int:
     return int(seed) + int(index)
 
 
+@dataclass(frozen=True)
+class Preset:
+    """A data set that somebody has described.
+
+    Attributes:
+        clips: how many.
+        frames: of all clips together.
+        sizes: rows and columns, drawn for each clip.
+    """
+
+    clips: int
+    frames: int
+    sizes: tuple[tuple[int, int], ...]
+
+
+PRESETS = {
+    # The paper's set: 170 clips of 3 to 10 s at 10 to 15 frames a second, 8,835 frames, 512x512 to 769x718.
+    "setv": Preset(170, 8835, ((512, 512), (512, 512), (512, 512), (576, 720), (600, 600), (718, 769))),
+}
+"""Data sets by name."""
+
+
+def plan_dataset(preset: str, seed: int) -> list[dict]:
+    """What to ask :func:`simulate_clip` for, clip by clip.
+
+    Args:
+        preset: a name in :data:`PRESETS`.
+        seed: of the first clip.
+
+    Returns:
+        For each clip ``{"seed", "frames", "size", "fps"}``; the frames add up to the preset's.
+
+    Raises:
+        SimulationError: there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise SimulationError(f"There is no preset {preset!r}: say {', '.join(PRESETS)}.")
+    plan = PRESETS[preset]
+    rng = np.random.default_rng([int(seed), 0x5E7])
+    timing = [random_timing(rng) for _ in range(plan.clips)]
+    rates = np.array([min(fps, 15.0) for _, fps in timing])
+    shortest = np.ceil(3.0 * rates)
+    beyond = np.array([frames / fps for frames, fps in timing]) * rates - shortest
+    counts = shortest + np.floor(beyond.clip(0) * (plan.frames - shortest.sum()) / beyond.clip(0).sum())
+    counts[: int(plan.frames - counts.sum())] += 1
+    sizes = rng.integers(len(plan.sizes), size=plan.clips)
+    return [
+        {"seed": clip_seed(seed, index), "frames": int(count), "size": plan.sizes[size], "fps": float(fps)}
+        for index, (count, size, fps) in enumerate(zip(counts, sizes, rates))
+    ]
+
+
 def write_dataset(
     folder: str | os.PathLike,
-    clips: int,
-    seed: int,
+    plan: Sequence[dict],
     *,
-    frames: int | None = None,
-    size: tuple[int, int] = (512, 512),
-    fps: float = 15.0,
-    device: str = "cpu",
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write simulated clips as ``clip_0000/images/frame_0000.png`` and ``clip_0000/labels/frame_0000.png`` (0 or 255).
+    """Write simulated clips as ``clip_0000/images/frame_0000.png`` and ``clip_0000/labels/frame_0000.png``.
 
-    Clip ``i`` is ``simulate_clip(seed + i)``; beside its images lies ``clip.json`` with its ``meta``, frame times and
-    best frame. Seeds below 100,000 are for tests and demos; train with seeds from 100,000 on, so that what is shown
-    was never trained on. A clip's folder appears when it is whole.
+    In a label 255 is vessel, 64 the catheter and 0 all else. Beside its images a clip has ``clip.json`` with its
+    ``meta``, frame times and best frame, and ``centrelines.npz``. Seeds below 100,000 are for tests and demos; train
+    with seeds from 100,000 on, so that what is shown was never trained on. A clip's folder appears when it is whole.
 
     Args:
         folder: made when it is not there; a clip already in it is replaced.
-        clips: how many, 1 or more.
-        seed: of the first clip.
-        frames: a clip; None draws 28 to 60 for each.
-        size: rows and columns.
-        fps: frames a second.
-        device: where to compute.
+        plan: for each clip the arguments of :func:`simulate_clip`; :func:`plan_dataset` gives those of a preset.
         workers: processes beside this one; 0 does the work here.
         progress: called with (clips done, clips) after each clip.
 
@@ -62,30 +108,27 @@ def write_dataset(
     Raises:
         SimulationError: a parameter no clip can be made from, or a folder that cannot be written.
     """
-    if not isinstance(clips, numbers.Integral) or clips < 1:
-        raise SimulationError(f"A data set has 1 clip or more, not {clips!r}.")
+    if not plan:
+        raise SimulationError("A data set has 1 clip or more.")
     if not isinstance(workers, numbers.Integral) or workers < 0:
         raise SimulationError(f"The number of worker processes is 0 or more, not {workers!r}.")
-    folder = Path(folder)
-    options = {"frames": frames, "size": size, "fps": fps, "device": device}
-    targets = [folder / f"clip_{index:04d}" for index in range(clips)]
-    jobs = [(target, clip_seed(seed, index), options) for index, target in enumerate(targets)]
+    targets = [Path(folder) / f"clip_{index:04d}" for index in range(len(plan))]
     if workers == 0:
-        for done, job in enumerate(jobs, start=1):
+        for done, job in enumerate(zip(targets, plan), start=1):
             _make(*job)
             if progress is not None:
-                progress(done, clips)
+                progress(done, len(plan))
         return targets
     # Fork would copy torch's threads half-alive.
     with ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
-        running = [pool.submit(_make, *job) for job in jobs]
+        running = [pool.submit(_make, *job) for job in zip(targets, plan)]
         try:
             for done, job in enumerate(as_completed(running), start=1):
                 job.result()
                 if progress is not None:
-                    progress(done, clips)
+                    progress(done, len(plan))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -103,14 +146,14 @@ def write_clip(target: str | os.PathLike, clip: SimulatedClip) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        for name, stack, factor in (("images", clip.frames, 1), ("labels", clip.vessels, 255)):
+        labels = clip.vessels * VESSEL_LABEL + clip.catheter * CATHETER_LABEL
+        for name, stack in (("images", clip.frames), ("labels", labels)):
             (made / name).mkdir()
             for index, frame in enumerate(stack):
-                Image.fromarray(frame * np.uint8(factor)).save(
-                    made / name / f"frame_{index:04d}.png", compress_level=_PNG_LEVEL
-                )
+                Image.fromarray(frame).save(made / name / f"frame_{index:04d}.png", compress_level=_PNG_LEVEL)
         story = {**clip.meta, "best_frame": clip.best_frame, "times_ms": clip.times_ms.tolist()}
         (made / "clip.json").write_text(json.dumps(story, indent=1), encoding="utf-8")
+        np.savez_compressed(made / "centrelines.npz", **vars(clip.centrelines))
         made.chmod(0o755)
         if target.exists():
             shutil.rmtree(target)
@@ -124,5 +167,5 @@ def write_clip(target: str | os.PathLike, clip: SimulatedClip) -> None:
             shutil.rmtree(made, ignore_errors=True)
 
 
-def _make(target: Path, seed: int, options: dict) -> None:
-    write_clip(target, simulate_clip(seed, **options))
+def _make(target: Path, options: dict) -> None:
+    write_clip(target, simulate_clip(**options))

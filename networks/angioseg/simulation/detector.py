@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
+from .codec import CODECS
+
 __all__ = ["Detector", "random_detector"]
 
 
@@ -23,7 +25,8 @@ class Detector:
         centre, gain: grey level of mean attenuation; grey levels per unit of attenuation.
         linear: the tone is linear in the signal, not in its logarithm.
         flatten: share of the coarse attenuation taken out. enhance, enhance_px: unsharp masking.
-        jpeg: quality, 0 = none.
+        jpeg: quality, 0 = none. codec, bits_per_pixel: of the video the clip was kept as, "" = none.
+        pulse_s: how long an exposure takes.
         screen: (H, W) share of the picture that the collimator lets through; outside: grey level behind it.
         text: (H, W) grey level of burnt-in text, or None.
     """
@@ -40,6 +43,9 @@ class Detector:
     enhance: float
     enhance_px: float
     jpeg: int
+    codec: str
+    bits_per_pixel: float
+    pulse_s: float
     screen: np.ndarray
     outside: float
     text: np.ndarray | None
@@ -49,20 +55,22 @@ class Detector:
         """Grey levels that a small object of unit attenuation stands out by, before blur."""
         return self.gain / (1.0 + self.scatter) * (1.0 + 0.5 * self.enhance)
 
-    def expose(self, attenuation: torch.Tensor, generator: torch.Generator, state: dict) -> torch.Tensor:
+    def expose(self, attenuation: torch.Tensor, generator: torch.Generator | None, state: dict) -> torch.Tensor:
         """Grey frames (T, H, W) uint8 on the CPU from attenuation (T, H, W).
 
-        ``state`` carries what one call leaves to the next one of the same clip: mean level and lag.
+        Without ``generator`` there is no noise and no JPEG. ``state`` carries what one call leaves to the next one of
+        the same clip: mean level and lag.
         """
         signal = torch.exp(-blur(attenuation, self.blur_px))
         cells = max(4, min(signal.shape[-2:]) // 32)
         signal = (signal + self.scatter * _coarse(signal, cells)) / (1.0 + self.scatter)
-        noise = torch.randn(signal.shape, generator=generator, device=signal.device)
-        noise = _neighbours(noise, self.grain) / math.sqrt((1 - 2 * self.grain) ** 2 + 2 * self.grain**2) ** 2
         if "mean" not in state:
             # In double: a sum shared among threads would else depend on how many there are.
             state["mean"] = signal[0].double().mean().float()
-        signal = signal + noise * (self.noise_grey / self.gain) * (signal * state["mean"]).sqrt()
+        if generator is not None:
+            noise = torch.randn(signal.shape, generator=generator, device=signal.device)
+            noise = _neighbours(noise, self.grain) / math.sqrt((1 - 2 * self.grain) ** 2 + 2 * self.grain**2) ** 2
+            signal = signal + noise * (self.noise_grey / self.gain) * (signal * state["mean"]).sqrt()
         if self.lag:
             last = state.get("last", signal[0])
             for frame in signal:
@@ -85,7 +93,7 @@ class Detector:
             text = torch.as_tensor(self.text, device=grey.device)
             grey = torch.where(text > 0, text, grey)
         frames = grey.clamp_(0, 255).round_().to(torch.uint8).cpu()
-        if self.jpeg:
+        if self.jpeg and generator is not None:
             frames = torch.stack([torch.from_numpy(_through_jpeg(frame.numpy(), self.jpeg)) for frame in frames])
         return frames
 
@@ -94,7 +102,8 @@ def random_detector(rng: np.random.Generator, size: tuple[int, int]) -> Detector
     """A system drawn among old and new ones."""
     scale = max(size) / 512
     linear = rng.random() < 0.25
-    enhanced = rng.random() < 0.4
+    enhanced = rng.random() < 0.55
+    kept_as = rng.choice(["raw", "jpeg", "video"], p=[0.5, 0.3, 0.2])
     return Detector(
         scatter=float(rng.uniform(0.15, 0.7)),
         blur_px=float(rng.uniform(0.55, 1.1) * scale),
@@ -104,10 +113,13 @@ def random_detector(rng: np.random.Generator, size: tuple[int, int]) -> Detector
         centre=float(rng.normal(120, 12)),
         gain=float(rng.uniform(85, 150)),
         linear=bool(linear),
-        flatten=float(rng.choice([0.0, rng.uniform(0.2, 0.7)], p=[0.35, 0.65])),
+        flatten=float(rng.choice([0.0, rng.uniform(0.2, 0.6)], p=[0.45, 0.55])),
         enhance=float(rng.uniform(0.3, 1.0)) if enhanced else 0.0,
         enhance_px=float(rng.uniform(1.2, 3.0) * scale),
-        jpeg=int(rng.integers(60, 96)) if rng.random() < 0.5 else 0,
+        jpeg=int(rng.integers(60, 96)) if kept_as == "jpeg" else 0,
+        codec=str(rng.choice(list(CODECS))) if kept_as == "video" else "",
+        bits_per_pixel=float(rng.uniform(0.08, 0.5)),
+        pulse_s=float(rng.uniform(0.003, 0.010)),
         screen=_collimator(rng, size),
         outside=float(rng.choice([0.0, rng.uniform(5, 30), rng.uniform(45, 65)], p=[0.3, 0.3, 0.4])),
         text=_text(rng, size) if rng.random() < 0.12 else None,

@@ -1,12 +1,13 @@
 """Cone-beam projection: from the patient to the detector, and how much contrast lies along each ray."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-__all__ = ["View", "random_view", "splat"]
+__all__ = ["View", "cover", "random_view", "splat"]
 
 _WINDOWS = (2, 3, 4, 6, 8, 11, 15, 20, 28, 40, 56, 80, 112, 160)
 
@@ -77,13 +78,7 @@ def random_view(rng: np.random.Generator, side: str, size: tuple[int, int]) -> V
     )
 
 
-def splat(
-    places: torch.Tensor,
-    radius: torch.Tensor,
-    weight: torch.Tensor,
-    size: tuple[int, int],
-    mask_radius: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+def splat(places: torch.Tensor, radius: torch.Tensor, weight: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Line integrals through tubes given by samples of their centrelines.
 
     Each sample adds its ``weight`` inside a disc. Discs of one radius summed along a line give the chord of a tube,
@@ -95,43 +90,68 @@ def splat(
         radius: (T, n) pixels.
         weight: (T, n); a sample of weight 0 adds nothing.
         size: rows and columns.
-        mask_radius: (T, n) pixels, 0 where a sample is not to be seen; None to make no mask.
 
     Returns:
-        (T, H, W) float sums, and (T, H, W) uint8 0/1 the union of the mask discs, or None.
+        (T, H, W) float sums.
     """
-    frames, (height, width) = places.shape[0], size
-    device = places.device
-    seen = mask_radius if mask_radius is not None else radius
     # Discs thinner than a pixel keep their area.
     drawn = radius.clamp(0.7, _WINDOWS[-1] - 1.0)
     weight = weight * (radius / drawn) ** 2
-    need = torch.maximum(drawn, seen.clamp_max(_WINDOWS[-1] - 1.0)) + 1.0
-    x, y = places[..., 0], places[..., 1]
-    live = (weight != 0) & (x > -need) & (x < width + need) & (y > -need) & (y < height + need)
-    frame = torch.arange(frames, device=device)[:, None].expand(frames, places.shape[1])[live]
-    x, y, drawn, weight, seen, need = x[live], y[live], drawn[live], weight[live], seen[live], need[live]
-    widest = next(half for half in _WINDOWS if half >= (float(need.max()) if len(need) else 0.0))
-    rim = 2 * widest + 2
-    wide, tall = width + 2 * rim, height + 2 * rim
-    total = torch.zeros(frames * tall * wide, device=device)
-    mask = torch.zeros(frames * tall * wide, dtype=torch.uint8, device=device) if mask_radius is not None else None
-    below = 0
-    for half in _WINDOWS:
-        chosen = ((need > below) & (need <= half)).nonzero()[:, 0]
-        below = half
-        if not len(chosen):
-            continue
-        reach = torch.arange(-half, half + 1, device=device)
-        column, row = x[chosen].round(), y[chosen].round()
-        dx = (column - x[chosen])[:, None] + reach
-        dy = (row - y[chosen])[:, None] + reach
-        distance = (dy[:, :, None] ** 2 + dx[:, None, :] ** 2).sqrt_()
-        start = (frame[chosen] * tall + row.long() + rim) * wide + column.long() + rim
-        index = start[:, None, None] + (reach[:, None] * wide + reach[None, :])
-        cover = ((drawn[chosen] + 0.5)[:, None, None] - distance).clamp_(0.0, 1.0) * weight[chosen][:, None, None]
-        total.index_add_(0, index.reshape(-1), cover.reshape(-1))
-        if mask is not None:
-            mask[index[distance < seen[chosen][:, None, None]]] = 1
-    crop = (slice(None), slice(rim, rim + height), slice(rim, rim + width))
-    return total.view(frames, tall, wide)[crop], None if mask is None else mask.view(frames, tall, wide)[crop]
+    canvas = _Canvas(drawn, size, torch.float32)
+    for chosen, index, distance in canvas.discs(places, weight != 0):
+        inside = ((drawn[chosen] + 0.5)[:, None, None] - distance).clamp_(0.0, 1.0) * weight[chosen][:, None, None]
+        canvas.flat.index_add_(0, index.reshape(-1), inside.reshape(-1))
+    return canvas.image()
+
+
+def cover(places: torch.Tensor, radius: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The union of discs.
+
+    Args:
+        places: (T, n, 2) column and row, pixels.
+        radius: (T, n) pixels; 0 where a sample covers nothing.
+        size: rows and columns.
+
+    Returns:
+        (T, H, W) uint8, 0 or 1.
+    """
+    radius = radius.clamp_max(_WINDOWS[-1] - 1.0)
+    canvas = _Canvas(radius, size, torch.uint8)
+    for chosen, index, distance in canvas.discs(places, radius > 0):
+        canvas.flat[index[distance < radius[chosen][:, None, None]]] = 1
+    return canvas.image()
+
+
+class _Canvas:
+    """Frames with a rim wide enough that no disc of ``radius`` (T, n) has to be cut at the border."""
+
+    def __init__(self, radius: torch.Tensor, size: tuple[int, int], dtype: torch.dtype):
+        self._size, self._need = size, radius + 1.0
+        widest = float(self._need.max()) if radius.numel() else 0.0
+        self._rim = 2 * next(half for half in _WINDOWS if half >= widest) + 2
+        self._shape = (len(radius), *(side + 2 * self._rim for side in size))
+        self.flat = torch.zeros(math.prod(self._shape), dtype=dtype, device=radius.device)
+
+    def discs(self, places: torch.Tensor, live: torch.Tensor) -> Iterator[tuple]:
+        """For discs of like size together: which samples, their windows in ``flat``, distances to the middle."""
+        (height, width), (_, tall, wide), need = self._size, self._shape, self._need
+        x, y = places[..., 0], places[..., 1]
+        live = live & (x > -need) & (x < width + need) & (y > -need) & (y < height + need)
+        below = 0
+        for half in _WINDOWS:
+            chosen = (live & (need > below) & (need <= half)).nonzero(as_tuple=True)
+            below = half
+            if not len(chosen[0]):
+                continue
+            reach = torch.arange(-half, half + 1, device=places.device)
+            column, row = x[chosen].round(), y[chosen].round()
+            dx = (column - x[chosen])[:, None] + reach
+            dy = (row - y[chosen])[:, None] + reach
+            distance = (dy[:, :, None] ** 2 + dx[:, None, :] ** 2).sqrt_()
+            start = (chosen[0] * tall + row.long() + self._rim) * wide + column.long() + self._rim
+            yield chosen, start[:, None, None] + (reach[:, None] * wide + reach[None, :]), distance
+
+    def image(self) -> torch.Tensor:
+        """(T, H, W), the rim cut off."""
+        inner = (slice(self._rim, self._rim + side) for side in self._size)
+        return self.flat.view(self._shape)[(slice(None), *inner)]

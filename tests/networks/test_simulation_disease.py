@@ -1,0 +1,107 @@
+"""Diseased arteries: the lesion asked for is the one that the truth shows."""
+
+import numpy as np
+import pytest
+from angioseg.simulation import Lesion, SimulationError, simulate_clip
+from angioseg.simulation.anatomy import grow_tree
+from angioseg.simulation.contrast import arrival_times, random_bolus
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+# Without shrinking: a clip costs seconds.
+FEW = settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.generate))
+SMALL = {"frames": 6, "size": (160, 160), "fps": 15.0}
+
+
+def along(clip, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Sample numbers of a vessel, and mm along it (samples lie 0.7 mm apart)."""
+    samples = clip.centrelines.of(name)
+    return samples, 0.7 * np.arange(len(samples))
+
+
+@FEW
+@given(
+    seed=st.integers(0, 10**6),
+    severity=st.floats(0.1, 0.9),
+    at=st.floats(20.0, 35.0),
+    length=st.floats(5.0, 15.0),
+)
+def test_the_stenosis_asked_for_is_the_one_measured(seed, severity, at, length):
+    lesion = Lesion("stenosis", "LAD", at, length, severity)
+    healthy = simulate_clip(seed, side="left", lesions=(), **SMALL)
+    narrowed = simulate_clip(seed, side="left", lesions=(lesion,), **SMALL)
+    samples, mm = along(healthy, "LAD")
+    left = narrowed.centrelines.diameter_mm[samples] / healthy.centrelines.diameter_mm[samples]
+    assert left.min() == pytest.approx(1 - severity, abs=0.06 * severity)  # samples may miss the middle
+    assert np.argmin(left) * 0.7 == pytest.approx(at, abs=4.0)  # the first stretch lies inside its parent
+    assert (mm[left < 0.999][-1] - mm[left < 0.999][0]) == pytest.approx(length, abs=3.0)
+    # In pixels too: the same share in every frame.
+    pixels = narrowed.centrelines.diameter_px[:, samples] / healthy.centrelines.diameter_px[:, samples]
+    np.testing.assert_allclose(pixels, np.broadcast_to(left, pixels.shape), rtol=1e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), severity=st.floats(0.1, 0.9))
+def test_a_stenosis_changes_its_own_vessel_alone(seed, severity):
+    healthy = grow_tree(np.random.default_rng(seed), "left", ())
+    narrowed = grow_tree(np.random.default_rng(seed), "left", (Lesion("stenosis", "LAD", 25, 10, severity),))
+    for before, after in zip(healthy.vessels, narrowed.vessels):
+        share = after.radius / before.radius
+        assert share.min() == pytest.approx(1 - severity if before.name == "LAD" else 1.0, abs=0.02)
+        np.testing.assert_array_equal(after.points, before.points)
+
+
+def test_an_ectasia_widens_its_vessel():
+    healthy = grow_tree(np.random.default_rng(4), "right", ())
+    wide = grow_tree(np.random.default_rng(4), "right", (Lesion("ectasia", "RCA", 40, 20, 0.5),))
+    share = wide.vessels[0].radius / healthy.vessels[0].radius
+    assert share.max() == pytest.approx(1.5)
+    assert share.min() == 1.0
+
+
+def test_no_contrast_flows_past_an_occlusion():
+    tree = grow_tree(np.random.default_rng(4), "right", (Lesion("occlusion", "RCA", 40, 4),))
+    bolus = random_bolus(np.random.default_rng(1), 4.0, 60, 70.0)
+    times = np.arange(60) / 15
+    closed = tree.vessels[0].open_to
+    fills = {v.name: bolus.filling(late, times) for v, late in zip(tree.vessels, arrival_times(tree, bolus))}
+    assert fills["RCA"][:, : closed - 1].max() > 0.1
+    assert fills["RCA"][:, closed:].max() == 0.0
+    behind = [v.name for v in tree.vessels if v.parent == 0 and v.joined >= closed]
+    assert behind and all(fills[name].max() == 0.0 for name in behind)
+
+
+@pytest.mark.parametrize("kind", ["calcification", "stent"])
+def test_what_shows_without_contrast_is_no_vessel(kind):
+    lesion = Lesion(kind, "RCA", 40, 20, 1.0)
+    with_it, without = (simulate_clip(3, side="right", lesions=some, noise=False, **SMALL) for some in ((lesion,), ()))
+    assert not with_it.vessels[0].any()
+    np.testing.assert_array_equal(with_it.vessels, without.vessels)
+    darker = without.frames[0].astype(int) - with_it.frames[0]
+    assert darker.max() > 3
+    middle = with_it.centrelines.places[0, with_it.centrelines.of("RCA")]
+    rows, columns = np.nonzero(darker > 3)
+    near = np.hypot(rows[:, None] - middle[:, 1], columns[:, None] - middle[:, 0]).min(axis=1)
+    assert near.max() < 8
+
+
+@pytest.mark.parametrize(
+    ("lesion", "line"),
+    [
+        (Lesion("rupture", "RCA", 10, 5, 0.5), "no lesion 'rupture'"),
+        (Lesion("stenosis", "LAD", 10, 5, 0.5), "no vessel 'LAD'"),
+        (Lesion("stenosis", "RCA", -1, 5, 0.5), "no stenosis lies at -1 mm"),
+        (Lesion("stenosis", "RCA", 900, 5, 0.5), "no stenosis lies at 900 mm"),
+        (Lesion("stenosis", "RCA", 10, 0, 0.5), "length above 0 mm"),
+        (Lesion("stenosis", "RCA", 10, -5, 0.5), "length above 0 mm"),
+        (Lesion("stenosis", "RCA", 10, 0.1, 0.5), "too short for the tree"),
+        (Lesion("stenosis", "RCA", 10, 5, 1.2), "no diameter that exists"),
+        (Lesion("ectasia", "RCA", 10, 5, -0.5), "no diameter that exists"),
+        (Lesion("stenosis", "RCA", float("nan"), 5, 0.5), "are numbers"),
+        (Lesion("stenosis", "RCA", 10, "long", 0.5), "are numbers"),
+    ],
+)
+def test_a_lesion_that_cannot_be_is_told_in_one_line(lesion, line):
+    with pytest.raises(SimulationError, match=line) as caught:
+        simulate_clip(1, side="right", lesions=(lesion,), frames=3, size=(32, 32))
+    assert "\n" not in str(caught.value)
