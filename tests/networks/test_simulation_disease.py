@@ -13,12 +13,6 @@ FEW = settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.gene
 SMALL = {"frames": 6, "size": (160, 160), "fps": 15.0}
 
 
-def along(clip, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sample numbers of a vessel, and mm along it (samples lie 0.7 mm apart)."""
-    samples = clip.centrelines.of(name)
-    return samples, 0.7 * np.arange(len(samples))
-
-
 @FEW
 @given(
     seed=st.integers(0, 10**6),
@@ -30,11 +24,12 @@ def test_the_stenosis_asked_for_is_the_one_measured(seed, severity, at, length):
     lesion = Lesion("stenosis", "LAD", at, length, severity)
     healthy = simulate_clip(seed, side="left", lesions=(), **SMALL)
     narrowed = simulate_clip(seed, side="left", lesions=(lesion,), **SMALL)
-    samples, mm = along(healthy, "LAD")
+    samples = healthy.centrelines.of("LAD")
+    mm = healthy.centrelines.along_mm[samples]
     left = narrowed.centrelines.diameter_mm[samples] / healthy.centrelines.diameter_mm[samples]
     assert left.min() == pytest.approx(1 - severity, abs=0.06 * severity)  # samples may miss the middle
-    assert np.argmin(left) * 0.7 == pytest.approx(at, abs=4.0)  # the first stretch lies inside its parent
-    assert (mm[left < 0.999][-1] - mm[left < 0.999][0]) == pytest.approx(length, abs=3.0)
+    assert mm[np.argmin(left)] == pytest.approx(at, abs=0.71)
+    assert (mm[left < 0.999][-1] - mm[left < 0.999][0]) == pytest.approx(length, abs=1.5)
     # In pixels too: the same share in every frame.
     pixels = narrowed.centrelines.diameter_px[:, samples] / healthy.centrelines.diameter_px[:, samples]
     np.testing.assert_allclose(pixels, np.broadcast_to(left, pixels.shape), rtol=1e-4)

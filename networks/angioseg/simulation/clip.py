@@ -258,6 +258,7 @@ def _centrelines(tree, number, radius, places, radius_px, shown, vessels) -> Cen
     return Centrelines(
         names=tuple(vessel.name for vessel in tree.vessels),
         vessel=number[some].astype(np.int32),
+        along_mm=tree.gather([v.arc - v.arc[0] for v in tree.vessels])[some].astype(np.float32),
         diameter_mm=(2 * radius[some]).astype(np.float32),
         places=places,
         diameter_px=(2 * radius_px[:, some]).astype(np.float32),

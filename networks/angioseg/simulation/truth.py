@@ -17,6 +17,7 @@ class Centrelines:
     Attributes:
         names: a name for each vessel ("LAD", "D1"; a dot and a number for a twig).
         vessel: (n,) int, index into ``names``.
+        along_mm: (n,) float32, the way from where the vessel begins.
         diameter_mm: (n,) float32, of the lumen in the patient.
         places: (T, n, 2) float32, column and row in pixels.
         diameter_px: (T, n) float32, of the lumen as projected.
@@ -25,6 +26,7 @@ class Centrelines:
 
     names: tuple[str, ...]
     vessel: np.ndarray
+    along_mm: np.ndarray
     diameter_mm: np.ndarray
     places: np.ndarray
     diameter_px: np.ndarray
