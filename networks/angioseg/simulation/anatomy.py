@@ -103,7 +103,7 @@ class _Grower:
         kind = rng.random()
         # Wave height as a share of the wave length: straight, wavy, and the corkscrews of hypertension and old age.
         self.waviness = rng.uniform(0.015, 0.035) if kind < 0.45 else rng.uniform(0.035, 0.075)
-        self.corkscrew = rng.uniform(0.06, 0.15) if kind > 0.7 else 0.0
+        self.corkscrew = rng.uniform(0.05, 0.12) if kind > 0.75 else 0.0
 
     def along(
         self, name: str, places: list, radius: float, parent: int = -1, joined: int = 0, taper: float = 0.0025
@@ -225,7 +225,7 @@ class _Grower:
             # The pitch drifts along the vessel, or the screw looks turned on a lathe.
             drift = np.cumsum(self.rng.normal(0.0, 0.02, len(points)))
             height += self.corkscrew * wave * np.sin(2 * np.pi * (length / wave + drift + self.rng.random()))
-        deep = 0.3 * np.roll(height, 7)
+        deep = 0.12 * np.roll(height, 7)
         loose = (1.0 - np.exp(-length / 6.0))[:, None]
         return loose * (height[:, None] * sideways + deep[:, None] * outward)
 
@@ -294,7 +294,7 @@ def _left(grower: _Grower, rng: np.random.Generator, calibre: float, right_domin
     if rng.random() < 0.3:
         middle = grower.branch("RI", main, 0.97, 2.2 * calibre, rng.uniform(45, 80), (60 + jitter(8), 82))
         grower.twigs(middle, int(rng.integers(1, 3)))
-    for number, share in enumerate(np.sort(rng.uniform(0.15, 0.65, int(rng.integers(2, 4))))):
+    for number, share in enumerate(np.sort(rng.uniform(0.15, 0.65, int(rng.integers(2, 5))))):
         grown = grower.branch(
             f"D{number + 1}",
             lad,
@@ -304,7 +304,7 @@ def _left(grower: _Grower, rng: np.random.Generator, calibre: float, right_domin
             (38 + jitter(8), 72 + jitter(6)),
         )
         grower.twigs(grown, int(rng.integers(1, 4)), 2)
-    for number, share in enumerate(np.sort(rng.uniform(0.12, 0.75, int(rng.integers(3, 8))))):
+    for number, share in enumerate(np.sort(rng.uniform(0.12, 0.8, int(rng.integers(4, 10))))):
         grower.branch(
             f"S{number + 1}",
             lad,
@@ -314,7 +314,7 @@ def _left(grower: _Grower, rng: np.random.Generator, calibre: float, right_domin
             (180 + jitter(30), 110 + jitter(15)),
             sink=rng.uniform(0.35, 0.75),
         )
-    for number, share in enumerate(np.sort(rng.uniform(0.2, 0.85, int(rng.integers(1, 4))))):
+    for number, share in enumerate(np.sort(rng.uniform(0.15, 0.85, int(rng.integers(2, 5))))):
         grown = grower.branch(
             f"OM{number + 1}",
             lcx,
@@ -324,8 +324,8 @@ def _left(grower: _Grower, rng: np.random.Generator, calibre: float, right_domin
             (55 + jitter(8), 86 + jitter(8)),
         )
         grower.twigs(grown, int(rng.integers(1, 4)), 2)
-    grower.twigs(lad, int(rng.integers(3, 7)), 2)
-    grower.twigs(lcx, int(rng.integers(1, 5)), 2)
+    grower.twigs(lad, int(rng.integers(5, 10)), 2)
+    grower.twigs(lcx, int(rng.integers(3, 8)), 2)
     if not right_dominant:
         grower.branch("PDA", lcx, 0.97, 1.9 * calibre, rng.uniform(40, 65), (70, 90 + jitter(4)))
 
@@ -373,7 +373,7 @@ def _right(grower: _Grower, rng: np.random.Generator, calibre: float, right_domi
             "SN", rca, rng.uniform(0.08, 0.2), 1.1 * calibre, rng.uniform(20, 45), (240 + jitter(15), 280 + jitter(15))
         )
         grower.twigs(node, int(rng.integers(0, 2)))
-    for number, share in enumerate(np.sort(rng.uniform(0.22, 0.75, int(rng.integers(1, 5))))):
+    for number, share in enumerate(np.sort(rng.uniform(0.15, 0.8, int(rng.integers(2, 6))))):
         grown = grower.branch(
             f"AM{number + 1}",
             rca,
@@ -383,7 +383,7 @@ def _right(grower: _Grower, rng: np.random.Generator, calibre: float, right_domi
             (125 + jitter(10), 92 + jitter(10)),
         )
         grower.twigs(grown, int(rng.integers(0, 3)), 2)
-    grower.twigs(rca, int(rng.integers(1, 5)), 2)
+    grower.twigs(rca, int(rng.integers(3, 8)), 2)
 
 
 def _straight(knots: np.ndarray, places: np.ndarray, fine: np.ndarray) -> np.ndarray:

@@ -46,9 +46,9 @@ class Background:
         self._fixed += ribs.on(self._shape, self._pad, 3, device) + fixed.on(self._shape, self._pad, 1, device)
         texture = torch.from_numpy(self._texture(rng) + self._diaphragm(rng)).to(device)
         self._breathing = texture + breathing.on(self._shape, self._pad, 1, device)
-        self._muscle_per_mm = float(rng.uniform(0.001, 0.006))
+        self._muscle_per_mm = float(rng.uniform(0.0005, 0.0035))
         self._bulge = rng.uniform(0.9, 1.15, 3)
-        self._rim = float(rng.uniform(0.5, 0.85))
+        self._rim = float(rng.uniform(0.8, 1.2))
 
     def frames(self, pan_px: np.ndarray, breath_px: np.ndarray, motion: Motion, seconds: np.ndarray) -> torch.Tensor:
         """(T, H, W) for table shifts (T, 2) (column, row) and breathing shifts (T,) (rows), in pixels."""
@@ -103,7 +103,7 @@ class Background:
         """Unevenness, spine, and the straight or bent edges of what lies in the way (mediastinum, aorta, arm)."""
         x, y = self._grid(2)
         span = max(self._view.size)
-        out = _smooth_noise(rng, x.shape, 3) * rng.uniform(0.05, 0.32) + _smooth_noise(rng, x.shape, 8) * rng.uniform(
+        out = _smooth_noise(rng, x.shape, 3) * rng.uniform(0.03, 0.16) + _smooth_noise(rng, x.shape, 8) * rng.uniform(
             0.01, 0.06
         )
         # The spine lies behind: oblique views push it aside.
@@ -112,9 +112,10 @@ class Background:
         far = (x - ends[0, 0]) * along[1] - (y - ends[0, 1]) * along[0]
         up = ((x - ends[0, 0]) * along[0] + (y - ends[0, 1]) * along[1]) / self._mm
         half = rng.uniform(15, 21) * self._mm
-        body = _step((half * (1 + 0.06 * np.cos(2 * np.pi * up / 27)) - np.abs(far)) / (0.8 * self._mm))
+        side = half * (1 + 0.06 * np.cos(2 * np.pi * up / 27)) - np.abs(far)
+        body = _step(side / (rng.uniform(1.2, 5.0) * self._mm))
         vertebra = 1.0 + rng.uniform(0.0, 0.2) * (np.cos(2 * np.pi * up / 27) + 0.6 * np.cos(4 * np.pi * up / 27 + 1.0))
-        out += rng.uniform(0.02, 0.28) * body * vertebra
+        out += rng.uniform(0.02, 0.22) * body * vertebra
         for _ in range(int(rng.integers(1, 5))):
             angle, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.5, 0.5)
             across = (x - rng.uniform(0.0, 1.0) * span) * math.cos(angle) + (
@@ -122,7 +123,7 @@ class Background:
             ) * math.sin(angle)
             run = -(x - span / 2) * math.sin(angle) + (y - span / 2) * math.cos(angle)
             edge = across + bend * run**2 / span + 0.01 * span * np.sin(run / span * rng.uniform(3, 12))
-            out += rng.uniform(0.04, 0.42) * _step(edge / (rng.uniform(0.3, 5.0) * self._mm))
+            out += rng.uniform(0.04, 0.32) * _step(edge / (rng.uniform(0.6, 12.0) * self._mm))
         return self._grow(out)
 
     def _diaphragm(self, rng: np.random.Generator) -> np.ndarray:
@@ -139,7 +140,7 @@ class Background:
                 - 0.01 * height * np.sin(x / width * rng.uniform(4, 12))
             )
             soft = rng.uniform(0.25, 1.5) * self._mm
-            depth = rng.uniform(0.15, 0.6)
+            depth = rng.uniform(0.12, 0.5)
             # The dome is thin where a ray only grazes it: dark fast at first, then slowly.
             inside = np.maximum(edge, 0.0) / height
             out += depth * (0.6 * _step(edge / soft) + 0.4 * np.sqrt(np.minimum(inside * 2.0, 1.0)))
@@ -199,7 +200,7 @@ class Background:
             way = start + np.cumsum(np.stack([np.cos(turn), np.sin(turn)], 1) * 1.7 * size.max() / count, axis=0)
             drawing.line(np.vstack([start, way]), radius * self._mm, dark)
 
-        if rng.random() < 0.15:
+        if rng.random() < 0.07:
             axis = rng.uniform(0.2, 0.8) * width
             lean = rng.normal(0, 0.15)
             for row in np.arange(rng.uniform(0, 0.15), 1.05, rng.uniform(0.15, 0.25)) * height:

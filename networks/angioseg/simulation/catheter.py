@@ -80,5 +80,5 @@ def random_catheter(rng: np.random.Generator, ostium: np.ndarray, inwards: np.nd
         points,
         arc,
         float(inside),
-        float(rng.uniform(0.08, 0.34)),
+        float(rng.uniform(0.06, 0.26)),
     )

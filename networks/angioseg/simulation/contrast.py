@@ -75,9 +75,9 @@ def random_bolus(rng: np.random.Generator, duration_s: float, frames: int, bpm: 
     start = max(rng.uniform(0.08, 0.22) * min(flow_s, 5.0), 1.01 * flow_s / frames)
     return Bolus(
         start_s=float(start),
-        inject_s=float(rng.uniform(1.3, 2.6) + 0.15 * max(flow_s - 3.0, 0.0)),
-        speed_mm_s=float(rng.uniform(130, 260)),
-        front_s=float(rng.uniform(0.12, 0.4)),
+        inject_s=float(rng.uniform(1.8, 3.4) + 0.15 * max(flow_s - 3.0, 0.0)),
+        speed_mm_s=float(rng.uniform(90, 210)),
+        front_s=float(rng.uniform(0.3, 0.9)),
         tail_s=float(rng.uniform(0.4, 1.2)),
         strength=float(rng.uniform(0.4, 0.75) if rng.random() < 0.12 else rng.uniform(0.75, 1.0)),
         streaming=float(rng.uniform(0.15, 0.5) if rng.random() < 0.25 else 0.0),

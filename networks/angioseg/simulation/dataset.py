@@ -71,7 +71,7 @@ def plan_dataset(preset: str, seed: int) -> list[dict]:
     plan = PRESETS[preset]
     rng = np.random.default_rng([int(seed), 0x5E7])
     timing = [random_timing(rng) for _ in range(plan.clips)]
-    rates = np.array([min(fps, 15.0) for _, fps in timing])
+    rates = np.array([fps for _, fps in timing]).clip(10.0, 15.0)
     shortest = np.ceil(3.0 * rates)
     beyond = np.array([frames / fps for frames, fps in timing]) * rates - shortest
     counts = shortest + np.floor(beyond.clip(0) * (plan.frames - shortest.sum()) / beyond.clip(0).sum())

@@ -20,7 +20,8 @@ class Detector:
 
     Attributes:
         scatter: scattered over primary signal. blur_px: spread of focal spot and scintillator (Gaussian sigma).
-        noise_grey: quantum noise at mean signal, grey levels. grain: share of noise passed to each neighbour, 0..0.25.
+        noise_grey: quantum noise at mean signal, grey levels. grain: its spread (Gaussian sigma, pixels).
+        hardening: how much slower than its path the attenuation of iodine and metal grows: a becomes a / (1 + h a).
         lag: share of a frame left over from the one before.
         centre, gain: grey level of mean attenuation; grey levels per unit of attenuation.
         linear: the tone is linear in the signal, not in its logarithm.
@@ -35,6 +36,7 @@ class Detector:
     blur_px: float
     noise_grey: float
     grain: float
+    hardening: float
     lag: float
     centre: float
     gain: float
@@ -49,6 +51,10 @@ class Detector:
     screen: np.ndarray
     outside: float
     text: np.ndarray | None
+
+    def harden(self, attenuation: torch.Tensor) -> torch.Tensor:
+        """What the polychromatic beam makes of the attenuation of iodine and metal (T, H, W)."""
+        return attenuation / (1.0 + self.hardening * attenuation.clamp_min(0.0))
 
     @property
     def contrast(self) -> float:
@@ -69,7 +75,9 @@ class Detector:
             state["mean"] = signal[0].double().mean().float()
         if generator is not None:
             noise = torch.randn(signal.shape, generator=generator, device=signal.device)
-            noise = _neighbours(noise, self.grain) / math.sqrt((1 - 2 * self.grain) ** 2 + 2 * self.grain**2) ** 2
+            middle, *others = _kernel(self.grain)
+            # Blur takes that much from white noise in each of two directions.
+            noise = blur(noise, self.grain) / (middle**2 + 2 * sum(step**2 for step in others))
             signal = signal + noise * (self.noise_grey / self.gain) * (signal * state["mean"]).sqrt()
         if self.lag:
             last = state.get("last", signal[0])
@@ -106,9 +114,10 @@ def random_detector(rng: np.random.Generator, size: tuple[int, int]) -> Detector
     kept_as = rng.choice(["raw", "jpeg", "video"], p=[0.5, 0.3, 0.2])
     return Detector(
         scatter=float(rng.uniform(0.15, 0.7)),
-        blur_px=float(rng.uniform(0.55, 1.1) * scale),
-        noise_grey=float(np.exp(rng.uniform(math.log(0.6), math.log(4.0)))),
-        grain=float(rng.uniform(0.05, 0.25)),
+        blur_px=float(rng.uniform(0.65, 1.6) * scale),
+        noise_grey=float(np.exp(np.clip(rng.normal(0.15, 0.6), -0.9, 1.6))),
+        grain=float(rng.uniform(0.4, 1.1) * scale),
+        hardening=float(rng.uniform(0.4, 1.6)),
         lag=float(rng.choice([0.0, rng.uniform(0.02, 0.2)])),
         centre=float(rng.normal(120, 12)),
         gain=float(rng.uniform(85, 150)),
@@ -121,19 +130,15 @@ def random_detector(rng: np.random.Generator, size: tuple[int, int]) -> Detector
         bits_per_pixel=float(rng.uniform(0.08, 0.5)),
         pulse_s=float(rng.uniform(0.003, 0.010)),
         screen=_collimator(rng, size),
-        outside=float(rng.choice([0.0, rng.uniform(5, 30), rng.uniform(45, 65)], p=[0.3, 0.3, 0.4])),
-        text=_text(rng, size) if rng.random() < 0.12 else None,
+        outside=float(rng.choice([0.0, rng.uniform(5, 30), rng.uniform(45, 65)], p=[0.15, 0.25, 0.6])),
+        text=_text(rng, size) if rng.random() < 0.07 else None,
     )
 
 
 def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian blur of (T, H, W), edges repeated."""
-    reach = max(1, math.ceil(2.5 * sigma))
-    if sigma < 0.15:
-        return image
-    steps = torch.arange(reach + 1, dtype=torch.float64)
-    kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
-    kernel = (kernel / (2 * kernel.sum() - kernel[0])).tolist()
+    kernel = _kernel(sigma)
+    reach = len(kernel) - 1
     padded = F.pad(image[:, None], (reach, reach, reach, reach), mode="replicate")[:, 0]
     for axis in (1, 2):
         length = image.shape[axis]
@@ -145,16 +150,11 @@ def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
     return padded
 
 
-def _neighbours(noise: torch.Tensor, share: float) -> torch.Tensor:
-    if not share:
-        return noise
-    out = noise * (1 - 2 * share)
-    out[:, 1:] += share * noise[:, :-1]
-    out[:, :-1] += share * noise[:, 1:]
-    noise, out = out, out * (1 - 2 * share)
-    out[:, :, 1:] += share * noise[:, :, :-1]
-    out[:, :, :-1] += share * noise[:, :, 1:]
-    return out
+def _kernel(sigma: float) -> list[float]:
+    """A Gaussian from its middle outwards; with its other half it adds up to 1."""
+    steps = np.arange(max(1, math.ceil(2.5 * sigma)) + 1)
+    kernel = np.exp(-0.5 * (steps / max(sigma, 0.05)) ** 2)
+    return (kernel / (2 * kernel.sum() - kernel[0])).tolist()
 
 
 def _coarse(image: torch.Tensor, cells: int) -> torch.Tensor:
@@ -169,14 +169,14 @@ def _collimator(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     kind = rng.random()
     if kind < 0.35:
         return np.ones(size, np.float32)
-    if kind < 0.5:
+    if kind < 0.42:
         # The round field of an image intensifier.
         radius = rng.uniform(0.46, 0.66) * span
         middle = np.array([width, height]) / 2 + rng.normal(0, 0.03 * span, 2)
         inside = radius - np.hypot(x - middle[0], y - middle[1])
         return (1.0 / (1.0 + np.exp(-np.clip(inside / (0.003 * span), -30, 30)))).astype(np.float32)
     margins = np.where(rng.random(4) < 0.6, rng.uniform(0.0, 0.05 if kind < 0.8 else 0.12, 4), -0.2) * span
-    soft = rng.uniform(0.002, 0.014) * span
+    soft = rng.uniform(0.003, 0.025) * span
     inside = [x - margins[0], width - margins[1] - x, y - margins[2], height - margins[3] - y]
     screen = np.ones(size, np.float32)
     for edge in inside:

@@ -67,7 +67,7 @@ def random_view(rng: np.random.Generator, side: str, size: tuple[int, int]) -> V
     """A clinical working view of the left or right tree, with the operator's variation."""
     views = _VIEWS[side]
     primary, secondary = views[int(rng.integers(len(views)))]
-    field_mm = rng.choice([160.0, 180.0, 200.0, 225.0, 250.0], p=[0.1, 0.2, 0.3, 0.25, 0.15])
+    field_mm = rng.choice([115.0, 135.0, 160.0, 180.0, 200.0, 225.0], p=[0.15, 0.2, 0.25, 0.2, 0.15, 0.05])
     return View(
         primary_deg=float(primary + rng.normal(0.0, 6.0)),
         secondary_deg=float(secondary + rng.normal(0.0, 5.0)),
