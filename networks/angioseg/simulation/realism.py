@@ -1,7 +1,6 @@
 """How like real angiograms simulated ones are: measures of a cine, and the two sides beside each other.
 
 Every measure takes frames (T, H, W) or one frame (H, W) as floats on the scale of :func:`grey_levels`, and masks of the
-Every measure takes frames (T, H, W) or one frame (H, W) as floats on the scale of :func:`grey_levels`, and masks of the
 same shape, 1 = vessel. Lengths are pixels of a frame whose longer side is 512. What cannot be measured is NaN: the
 width of no vessel, the displacement in a single frame.
 """
