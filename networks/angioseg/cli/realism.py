@@ -1,7 +1,7 @@
 """``angioseg realism``: simulated angiograms beside real ones."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ from angioseg.errors import AngioSegError
 
 from .output import output_folder, staging_folder
 from .progress import show_progress
-from .speaking import clear_errors, printable, warn
+from .speaking import clear_errors, note, printable, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
-_QUALITY = 85
 _HOW = (
     "Median (smallest to largest) over the cines. The network finds the vessels of both sides, in every third frame; "
     "beside it the simulated cines measured with their exact masks. Inside: whether the simulated median lies in the "
@@ -44,14 +43,18 @@ def _realism(
     ] = None,
     clips: Annotated[int, typer.Option(metavar="K", min=1, help="How many cines to simulate.")] = 12,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the first; the next has S + 1.")] = 0,
+    fps: Annotated[
+        float | None,
+        typer.Option(metavar="F", min=1, max=120, help="Frames a second of real cines whose files give no times."),
+    ] = None,
     frames: Annotated[int | None, typer.Option(metavar="T", help="A clip; 28 to 60 by chance when left out.")] = None,
     model: Annotated[Path | None, typer.Option(help="File of weights, instead of those that come along.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU where there is one.")] = None,
 ) -> None:
     """Show and measure how like real angiograms simulated ones are.
 
-    Writes realism.csv, realism.md and sheet.jpg, which holds simulated cines only; with real ones also sheet_real.jpg
-    and sheet_both.jpg. The network finds the vessels of both sides, so that both are measured by one rule.
+    Writes realism.csv, realism.md and sheet.png, which holds simulated cines only; with real ones also sheet_real.png
+    and sheet_both.png. The network finds the vessels of both sides, so that both are measured by one rule.
     """
     with output_folder(out):
         paths = [path for folder in real or [] for path in _cines_in(folder)]
@@ -62,7 +65,9 @@ def _realism(
         simulated, exact, actual = _Side(), _Side(), _Side()
         with show_progress("measuring") as progress:
             # The real ones first: what is wrong with a file is told before the long work.
-            for done, (cine, truth, caption) in enumerate(chain(_read(paths), _simulate(seed, clips, frames)), start=1):
+            for done, (cine, truth, caption) in enumerate(
+                chain(_read(paths, fps), _simulate(seed, clips, frames)), start=1
+            ):
                 _measure(cine, truth, caption, segmenter, simulated if truth is not None else actual, exact)
                 progress(done, len(paths) + clips)
         rows = compare(simulated.measures, exact.measures, actual.measures, (simulated.histograms, actual.histograms))
@@ -78,6 +83,7 @@ class _Side:
     measures: list[dict[str, float]] = field(default_factory=list)
     histograms: list["np.ndarray"] = field(default_factory=list)
     tiles: list["Image.Image"] = field(default_factory=list)
+    without_times: int = 0
 
 
 def _cines_in(folder: Path) -> list[Path]:
@@ -102,13 +108,18 @@ def _cines_in(folder: Path) -> list[Path]:
     return found
 
 
-def _read(paths: list[Path]) -> Iterator[tuple["Cine", None, str]]:
+def _read(paths: list[Path], fps: float | None) -> Iterator[tuple["Cine", None, str]]:
+    import numpy as np
+
     from angioseg.cine import read_cine
 
     for path in paths:
         cine = read_cine(path)
         for warning in cine.warnings:
             warn(f"{path}: {warning}")
+        if fps is not None and cine.times_source == "assumed":
+            note(f"{path}: {fps:g} frames/s are taken, as --fps says")
+            cine = replace(cine, times_ms=np.arange(cine.num_frames) * (1000 / fps))
         yield cine, None, printable(cine.name)
 
 
@@ -118,7 +129,11 @@ def _simulate(seed: int, clips: int, frames: int | None) -> Iterator[tuple["Cine
 
     for index in range(clips):
         clip = simulate_clip(clip_seed(seed, index), frames=frames)
-        yield Cine(clip.frames, clip.times_ms), clip.vessels, f"seed {clip.meta['seed']}, {clip.meta['side']}"
+        yield (
+            Cine(clip.frames, clip.times_ms, "simulation"),
+            clip.vessels,
+            f"seed {clip.meta['seed']}, {clip.meta['side']}",
+        )
 
 
 def _measure(
@@ -143,6 +158,7 @@ def _measure(
     side.measures.append({**measure_grey(cine), **vessels})
     side.histograms.append(grey_histogram(grey_levels(cine.frames)))
     side.tiles.append(tile(cine.frames, best, f"{caption}, frame {best} of 0-{cine.num_frames - 1}"))
+    side.without_times += cine.times_source == "assumed"
     if truth is not None:
         exact.measures.append(measure_vessels(cine, truth, wanted)[0])
 
@@ -152,29 +168,29 @@ def _write(out: Path, rows: list, table: list[list[str]], simulated: _Side, actu
     from angioseg.simulation.sheet import beside, contact_sheet
 
     sheet = contact_sheet(simulated.tiles)
-    pictures = {"sheet.jpg": (sheet, "simulated cines only")}
+    pictures = {"sheet.png": (sheet, "simulated cines only")}
     if actual.tiles:
         other = contact_sheet(actual.tiles)
-        pictures["sheet_real.jpg"] = (other, "real cines")
-        pictures["sheet_both.jpg"] = (beside([("simulated", sheet), ("real", other)]), "both")
+        pictures["sheet_real.png"] = (other, "real cines")
+        pictures["sheet_both.png"] = (beside([("simulated", sheet), ("real", other)]), "both")
     notes = [_HOW, f"{len(simulated.tiles)} simulated and {len(actual.tiles)} real cines."]
+    if actual.without_times:
+        notes.append(
+            f"The files of {actual.without_times} real cines give no frame times: time and speed rest on --fps."
+        )
     with staging_folder(out) as stage:
         save_csv(stage / "realism.csv", rows)
         save_markdown(stage / "realism.md", table, notes)
         for name, (picture, _) in pictures.items():
-            picture.save(stage / name, quality=_QUALITY)
+            picture.save(stage / name, optimize=True)
     files = [("realism.csv", "every number"), ("realism.md", "the table"), *((n, t) for n, (_, t) in pictures.items())]
     return [(out / name, what) for name, what in files]
 
 
 def _tell(table: list[list[str]], files: list[tuple[Path, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(*table[0])
-    for row in table[1:]:
-        shown.add_row(*row)
-    Console().print(shown)
+    widths = [max(map(len, column)) for column in zip(*table)]
+    for row in table:
+        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
     typer.echo("Written:")
     for path, what in files:
         typer.echo(f"  {printable(path)}  {what}")
