@@ -47,7 +47,9 @@ def _realism(
         float | None,
         typer.Option(metavar="F", min=1, max=120, help="Frames a second of real cines whose files give no times."),
     ] = None,
-    frames: Annotated[int | None, typer.Option(metavar="T", help="A clip; 28 to 60 by chance when left out.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(metavar="T", min=3, help="A simulated cine; 28 to 60 by chance when left out.")
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="File of weights, instead of those that come along.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU where there is one.")] = None,
 ) -> None:

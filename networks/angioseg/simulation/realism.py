@@ -65,7 +65,8 @@ _EVERY = 3  # frames: a mask costs a second on a CPU
 _LEVELS = np.arange(-6, 6.01, 0.05)
 
 _BLOCK = 32
-_STILL_SHARE = 1 / 3
+_STILL_SHARE = 1 / 10
+_EDGE = 1 / 8  # of each side: collimator blades lie there
 _SLOW = 1 / 16  # cycles a pixel
 _PAIRS = 12
 
@@ -129,25 +130,29 @@ def histogram_distance(one: np.ndarray, other: np.ndarray) -> float:
 def noise(frames: np.ndarray) -> tuple[float, float]:
     """Noise in still background, from the differences of neighbouring frames.
 
-    The differences are cut into blocks of 32 x 32 pixels. Still is the third of the blocks with the smallest share of
-    slow changes (below 1/16 cycles a pixel), which is what moves; blocks that touch black or white are left out, as
-    noise is clipped there. What is frozen from frame to frame (lag, video compression) does not count as noise.
+    The differences are cut into blocks of 32 x 32 pixels. Still is the tenth of the blocks with the smallest share of
+    slow changes (below 1/16 cycles a pixel), which is what moves. Left out are the outer eighth on each side, where
+    collimator blades lie, blocks that touch black or white, where noise is clipped, and blocks without any change.
+    What is frozen from frame to frame (lag, video compression) does not count as noise.
 
     Args:
         frames: (T, H, W) float. At most 12 pairs of neighbours, evenly spread, are taken.
 
     Returns:
         Standard deviation of the noise in one frame, in grey levels; and the spatial frequency, in cycles a pixel as
-        stored, below which half of its power lies: 0.40 for white noise, less the coarser its grain.
+        stored, below which half of its power lies: 0.40 for white noise, less the coarser its grain. NaN where nothing
+        changes.
     """
     pairs = np.unique(np.linspace(0, len(frames) - 2, _PAIRS).round().astype(int)) if len(frames) > 1 else []
-    side = min(_BLOCK, *frames.shape[1:])
+    top, left = (int(length * _EDGE) for length in frames.shape[1:])
+    middle = frames[:, top : frames.shape[1] - top, left : frames.shape[2] - left]
+    side = min(_BLOCK, *middle.shape[1:])
     window = np.hanning(side + 2)[1:-1]
     window = np.outer(window, window)
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side))
     powers = []
     for first in pairs:
-        blocks = _blocks(frames[first : first + 2], side)
+        blocks = _blocks(middle[first : first + 2], side)
         blocks = blocks[((blocks.min((1, 2, 3)) > 2) & (blocks.max((1, 2, 3)) < 253))]
         change = blocks[:, 1] - blocks[:, 0]
         change = (change - change.mean((1, 2), keepdims=True)) * window
