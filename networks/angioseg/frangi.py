@@ -22,6 +22,8 @@ def frangi_mask(
     pixels: the most tube-like ones. It knows no frame without vessels; what it finds in one are pieces that mostly are
     too small to stay.
 
+    ``tests/benchmarks/stills.py`` tunes ``sigmas`` and ``share`` on stills with manual masks.
+
     Frangi et al., Multiscale vessel enhancement filtering, MICCAI 1998; scikit-image's ``frangi``.
 
     Args:

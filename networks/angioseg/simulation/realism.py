@@ -216,7 +216,7 @@ def time_to_peak(areas: Sequence[float], times_s: Sequence[float]) -> float:
         return math.nan
     # The last frame with nothing: a flash before it is not the start.
     start = int(np.flatnonzero(rise == 0)[-1])
-    reached = np.maximum.accumulate(rise[start:]) / rise[-1]
+    reached = rise[start:] / rise[-1]
     first, last = (_crossing(reached, times_s[start : peak + 1], level) for level in (0.1, 0.9))
     return last - first
 
