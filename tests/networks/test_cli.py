@@ -67,7 +67,7 @@ def test_version(angioseg):
     assert angioseg("--version") == (0, f"angioseg {__version__}\n", [])
 
 
-@pytest.mark.parametrize("command", ["extract", "segment", "info", "simulate", "serve", "demo"])
+@pytest.mark.parametrize("command", ["extract", "segment", "info", "simulate", "realism", "serve", "demo"])
 def test_every_command_has_help(angioseg, command):
     code, out, err = angioseg(command, "--help")
     assert (code, err) == (0, [])
@@ -428,6 +428,77 @@ def test_bad_simulations(options, code, message, angioseg, tmp_path):
     found, out, err = angioseg("simulate", "-o", tmp_path / "out", *options)
     assert (found, out) == (code, "")
     assert message in err[-1]
+    assert not list(tmp_path.iterdir())
+
+
+# realism
+
+
+def test_realism(angioseg, folder_of, moving_pattern, weights, tmp_path):
+    folder_of(moving_pattern(4, 40, 64), "real/a/frames")
+    folder_of(moving_pattern(4, 40, 64), "real/a/masks_of_somebody")
+    folder_of(moving_pattern(5, 64, 40, low=60), "real/b/images")
+    out = tmp_path / "out"
+    options = ["--clips", 1, "--frames", 4, "--model", weights, "--device", "cpu", "--fps", 7.5]
+    code, printed, err = angioseg("realism", "-o", out, "--real", tmp_path / "real", *options)
+    assert code == 0
+    assert err[-1] == "measuring: 3 of 3"
+    assert sum("7.5 frames/s are taken" in line for line in err) == 2
+    assert sorted(os.listdir(out)) == ["realism.csv", "realism.md", "sheet.png", "sheet_both.png", "sheet_real.png"]
+    assert printed.startswith("measure ") and all(name in printed for name in os.listdir(out))
+    with open(out / "realism.csv", newline="") as file:
+        rows = {row["measure"]: row for row in csv.DictReader(file)}
+    assert float(rows["grey_mean"]["real_max"]) > float(rows["grey_mean"]["real_min"]) > 0
+    assert "1 simulated and 2 real cines." in (out / "realism.md").read_text()
+    assert [Image.open(out / name).width for name in ("sheet.png", "sheet_both.png")] == [1600, 3200]
+
+    (tmp_path / "alone").mkdir()
+    code, printed, err = angioseg("realism", "-o", tmp_path / "alone", *options[:-2])
+    assert (code, err) == (0, ["measuring: 1 of 1"])
+    assert sorted(os.listdir(tmp_path / "alone")) == ["realism.csv", "realism.md", "sheet.png"]
+    assert "real" not in printed.splitlines()[0]
+    # The same cine gives the same sheet: no real pixel is in it.
+    assert (tmp_path / "alone" / "sheet.png").read_bytes() == (out / "sheet.png").read_bytes()
+
+
+def nothing(tmp_path, **_):
+    return tmp_path / "nothing", "nothing: no such file or folder"
+
+
+def no_cines(tmp_path, **_):
+    (tmp_path / "real" / "inner").mkdir(parents=True)
+    (tmp_path / "real" / "notes.txt").write_text("Dear reader")
+    return tmp_path / "real", "real: holds no cines; give a folder"
+
+
+def a_bad_cine_among_good_ones(tmp_path, folder_of, moving_pattern):
+    folder_of(moving_pattern(1, 40, 40), "real/b")
+    (tmp_path / "real" / "a.dcm").write_text("Dear reader,\n" * 50)
+    return tmp_path / "real", "a.dcm: is not DICOM"
+
+
+@pytest.mark.parametrize("make", [nothing, no_cines, a_bad_cine_among_good_ones])
+def test_realism_of_bad_folders(make, angioseg, folder_of, moving_pattern, weights, tmp_path):
+    real, message = make(tmp_path=tmp_path, folder_of=folder_of, moving_pattern=moving_pattern)
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = angioseg("realism", "-o", tmp_path / "deep" / "out", "--real", real, "--model", weights)
+    assert (code, out, len(err)) == (1, "", 1)
+    assert err[0].startswith("error: ") and message in err[0]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--clips", "0"], "'--clips'"),
+        (["--seed", "-1"], "'--seed'"),
+        (["--frames", "2"], "'--frames'"),
+        (["--fps", "0"], "'--fps'"),
+    ],
+)
+def test_realism_of_bad_options(options, message, angioseg, tmp_path):
+    code, _, err = angioseg("realism", "-o", tmp_path / "out", *options)
+    assert code == 2 and message in err[-1]
     assert not list(tmp_path.iterdir())
 
 
