@@ -36,7 +36,7 @@ def make_pool(clips: int, frames: int, first_seed: int) -> list[dict[str, torch.
 
 def train(pool: list, iterations: int, batch_size: int, seed: int) -> torch.nn.Module:
     set_determinism(seed)
-    network = UNet(2, 1, 1, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=1)
+    network = UNet(2, 1, 1, channels=(12, 24, 48, 96, 192), strides=(2, 2, 2, 2), num_res_units=1)
     augment = Compose(
         [
             RandFlipd(["image", "label"], prob=0.5, spatial_axis=1),
@@ -89,8 +89,8 @@ def main() -> None:
     parser.add_argument("stills", type=Path)
     parser.add_argument("--clips", type=int, default=250)
     parser.add_argument("--frames", type=int, default=8, help="a clip")
-    parser.add_argument("--iterations", type=int, default=1500)
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--iterations", type=int, default=1200)
+    parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     pool = make_pool(options.clips, options.frames, 200_000)

@@ -119,7 +119,7 @@ def random_detector(rng: np.random.Generator, size: tuple[int, int]) -> Detector
         grain=float(rng.uniform(0.4, 1.1) * scale),
         hardening=float(rng.uniform(0.4, 1.6)),
         lag=float(rng.choice([0.0, rng.uniform(0.02, 0.2)])),
-        centre=float(rng.normal(120, 12)),
+        centre=float(rng.normal(134, 11)),
         gain=float(rng.uniform(85, 150)),
         linear=bool(linear),
         flatten=float(rng.choice([0.0, rng.uniform(0.2, 0.6)], p=[0.45, 0.55])),
