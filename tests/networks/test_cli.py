@@ -435,9 +435,9 @@ def test_bad_simulations(options, code, message, angioseg, tmp_path):
 
 
 def test_realism(angioseg, folder_of, moving_pattern, weights, tmp_path):
-    folder_of(moving_pattern(4, 40, 64), "real/a/frames")
+    folder_of(moving_pattern(2, 40, 64), "real/a/frames")
     folder_of(moving_pattern(4, 40, 64), "real/a/masks_of_somebody")
-    folder_of(moving_pattern(5, 64, 40, low=60), "real/b/images")
+    folder_of(moving_pattern(3, 64, 40, low=60), "real/b/images")
     out = tmp_path / "out"
     options = ["--clips", 1, "--frames", 4, "--model", weights, "--device", "cpu", "--fps", 7.5]
     code, printed, err = angioseg("realism", "-o", out, "--real", tmp_path / "real", *options)
