@@ -87,9 +87,9 @@ def score(network: torch.nn.Module, stills: Path) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stills", type=Path)
-    parser.add_argument("--clips", type=int, default=250)
+    parser.add_argument("--clips", type=int, default=150)
     parser.add_argument("--frames", type=int, default=8, help="a clip")
-    parser.add_argument("--iterations", type=int, default=1200)
+    parser.add_argument("--iterations", type=int, default=600)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

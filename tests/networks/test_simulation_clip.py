@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from angioseg.errors import AngioSegError
 from angioseg.simulation import SimulationError, simulate_clip
 from angioseg.simulation.codec import CODECS, through_video
@@ -50,8 +51,6 @@ def test_the_same_seed_gives_the_same_clip_and_another_seed_another_one():
 
 
 def test_the_number_of_threads_does_not_change_a_clip():
-    import torch
-
     before = torch.get_num_threads()
     try:
         stacks = []
@@ -101,6 +100,14 @@ def test_without_noise_neighbouring_frames_before_contrast_are_still():
 
     assert grain(quiet) < grain(noisy)
     assert (quiet.meta["jpeg_quality"], quiet.meta["video_codec"]) == (0, "")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device to compare with")
+def test_a_gpu_gives_the_same_geometry_truth_and_noise_free_image():
+    here, there = (simulate_clip(8, frames=6, size=(128, 128), noise=False, device=name) for name in ("cpu", "cuda"))
+    np.testing.assert_allclose(here.centrelines.places, there.centrelines.places, atol=1e-3)
+    assert (here.vessels != there.vessels).mean() < 1e-4
+    assert np.abs(here.frames.astype(int) - there.frames).max() <= 1
 
 
 @pytest.mark.parametrize("codec", CODECS)
