@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from angioseg.cine import Cine
 from angioseg.frangi import frangi_mask
+from angioseg.simulation.comparison import MEASURES, compare, save_csv, save_markdown, table_of
 from angioseg.simulation.realism import (
-    MEASURES,
-    compare,
     displacement,
     grey_histogram,
     grey_levels,
@@ -18,9 +17,6 @@ from angioseg.simulation.realism import (
     measure_vessels,
     measured_frames,
     noise,
-    save_csv,
-    save_markdown,
-    table_of,
     time_to_peak,
     vessel_widths,
 )

@@ -36,9 +36,9 @@ def test_shapes_types_and_times(frames, size, fps):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_run_left_to_chance_lasts_3_to_10_s_at_10_to_30_frames_a_second(seed):
+def test_a_run_left_to_chance_lasts_3_to_10_s_at_7_to_30_frames_a_second(seed):
     clip = simulate_clip(seed, size=(32, 32))
-    assert 10 <= clip.meta["fps"] <= 30
+    assert 7.5 <= clip.meta["fps"] <= 30
     assert 3 <= len(clip.frames) / clip.meta["fps"] <= 10.1
 
 
@@ -91,15 +91,14 @@ def test_centrelines_run_inside_the_vessels_and_have_their_width(seed):
     assert depth.max() <= 2 * widest + 4
 
 
-def test_without_noise_neighbouring_frames_before_contrast_are_still():
-    quiet, noisy = (simulate_clip(8, frames=12, size=(128, 128), noise=noise) for noise in (False, True))
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_is_all_that_is_left_out_without_it(seed):
+    quiet, noisy = (simulate_clip(seed, frames=6, size=(128, 128), noise=noise) for noise in (False, True))
     np.testing.assert_array_equal(quiet.vessels, noisy.vessels)
-
-    def grain(clip):
-        return np.abs(np.diff(clip.frames.astype(float), axis=1)).mean()
-
-    assert grain(quiet) < grain(noisy)
     assert (quiet.meta["jpeg_quality"], quiet.meta["video_codec"]) == (0, "")
+    difference = noisy.frames.astype(float) - quiet.frames
+    assert 0.2 < difference.std() < 12
+    assert abs(difference.mean()) < 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device to compare with")

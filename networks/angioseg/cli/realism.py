@@ -48,7 +48,7 @@ def _realism(
         typer.Option(metavar="F", min=1, max=120, help="Frames a second of real cines whose files give no times."),
     ] = None,
     frames: Annotated[
-        int | None, typer.Option(metavar="T", min=3, help="A simulated cine; 28 to 60 by chance when left out.")
+        int | None, typer.Option(metavar="T", min=3, help="A simulated cine; 3 to 10 s when left out.")
     ] = None,
     model: Annotated[Path | None, typer.Option(help="File of weights, instead of those that come along.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU where there is one.")] = None,
@@ -61,7 +61,7 @@ def _realism(
     with output_folder(out):
         paths = [path for folder in real or [] for path in _cines_in(folder)]
         from angioseg.segmentation import Segmenter
-        from angioseg.simulation.realism import compare, table_of
+        from angioseg.simulation.comparison import compare, table_of
 
         segmenter = Segmenter(model=model, device=device)
         simulated, exact, actual = _Side(), _Side(), _Side()
@@ -166,7 +166,7 @@ def _measure(
 
 
 def _write(out: Path, rows: list, table: list[list[str]], simulated: _Side, actual: _Side) -> list[tuple[Path, str]]:
-    from angioseg.simulation.realism import save_csv, save_markdown
+    from angioseg.simulation.comparison import save_csv, save_markdown
     from angioseg.simulation.sheet import beside, contact_sheet
 
     sheet = contact_sheet(simulated.tiles)
