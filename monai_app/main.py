@@ -36,7 +36,7 @@ class AngioSegApp(MONAILabelApp):
     def init_datastore(self):
         if self.studies.startswith(("http://", "https://")):
             return super().init_datastore()
-        return CineDatastore(self.studies)
+        return CineDatastore(self.studies, self.cines.read)
 
     def init_infers(self):
         return {"angioseg": CineInferTask(self.segmenter, self.cines)}
@@ -58,7 +58,8 @@ class AngioSegApp(MONAILabelApp):
         # and so does not know where to save the label.
         result = super().infer({**request, "image": path}, datastore)
         if save and result["file"]:
-            info = {"model": model, "params": result["params"]}
+            # What a model says takes the place of what it said before: it does not join it.
+            info = {"model": model, "params": result["params"], "replace": True}
             result["label"] = datastore.save_label(image, result["file"], tag, info)
         return result
 
