@@ -1,28 +1,34 @@
 """The MONAI Label app of AngioSeg: cines in a studies folder, and a server that segments their vessels.
 
 Started by ``angioseg serve`` (with its guarantees) or by ``monailabel start_server --app monai_app --studies DIR``.
-``--conf`` keys: ``model`` (a weights file), ``device``, ``cine_cache_mb``.
+``--conf`` keys: ``model`` (a weights file), ``device``, ``cine_cache_mb``. Models trained here are kept in the studies
+folder, in ``angioseg-models``; the newest is used in place of ``model``.
 """
 
 import tempfile
 from pathlib import Path
 
 import angioseg
+from angioseg.versions import Versions
 from fastapi import HTTPException
 from lib.cines import CineCache
-from lib.datastore import CineDatastore
+from lib.datastore import MODELS, CineDatastore
 from lib.ids import check_id
 from lib.infer import CineInferTask, SharedSegmenter
+from lib.routes import train_routes
 from lib.sessions import CheckedSessions
+from lib.train import CineTrainTask, TrainingRuns
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
 
 class AngioSegApp(MONAILabelApp):
-    """Finds cines, segments them. What is wrong with a request is answered with a 4xx and one line."""
+    """Finds cines, segments them, learns. What is wrong with a request is answered with a 4xx and one line."""
 
     def __init__(self, app_dir, studies, conf):
-        self.segmenter = SharedSegmenter(model=conf.get("model"), device=conf.get("device"))
+        self.versions = Versions(Path(studies, MODELS), conf.get("model"))
+        self.segmenter = SharedSegmenter(self.versions, conf.get("device"))
+        self.trainings = TrainingRuns(studies)
         self.cines = CineCache(max_bytes=int(conf.get("cine_cache_mb", 1024)) << 20)
         super().__init__(
             app_dir=app_dir,
@@ -40,6 +46,23 @@ class AngioSegApp(MONAILabelApp):
 
     def init_infers(self):
         return {"angioseg": CineInferTask(self.segmenter, self.cines)}
+
+    def init_trainers(self):
+        if not isinstance(self.datastore(), CineDatastore):
+            return {}
+        return {"angioseg": CineTrainTask(self.versions, self.conf.get("device"))}
+
+    def routers(self):
+        """Endpoints that take the place of the platform's under ``angioseg serve``."""
+        return [train_routes(self)]
+
+    def start_training(self, model: str, params: dict) -> dict:
+        """Begin a training in a process of its own; see :class:`lib.train.TrainingRuns`."""
+        if model not in self._trainers:
+            raise HTTPException(
+                404, f"There is no model {model[:60]!r} to train; there is: {', '.join(self._trainers)}."
+            )
+        return self.trainings.start(self._trainers[model].job(params, self.datastore()), params)
 
     def _load_sessions(self, load=False):
         return CheckedSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
@@ -64,8 +87,9 @@ class AngioSegApp(MONAILabelApp):
         return result
 
     def stop(self):
-        """Give up the inference that is running: its client gets a 503."""
+        """Give up the inference that is running: its client gets a 503. A training ends with its best model so far."""
         self.segmenter.stopping.set()
+        self.trainings.close()
 
     def _locate(self, image, datastore) -> tuple[str, bool]:
         """The file of an image id, or of an upload; and whether it is in the datastore."""

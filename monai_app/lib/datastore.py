@@ -18,7 +18,10 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from lib.ids import check_id, is_id
 from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
 
-__all__ = ["CineDatastore"]
+__all__ = ["MODELS", "CineDatastore"]
+
+MODELS = "angioseg-models"
+"""Folder in the studies folder where trained models are; no cine is looked for in it."""
 
 logger = logging.getLogger("angioseg.server")
 
@@ -89,6 +92,8 @@ class CineDatastore(LocalDatastore):
         if not is_cine(image_filename):
             raise HTTPException(400, "The upload is not a cine: DICOM, video, NRRD or NIfTI is.")
         name = check_id(image_id + suffix, "image id")
+        if name in (self._datastore.labels_dir, MODELS):
+            raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
         with self._mutex:
             self._reconcile_datastore()
             target = Path(self._datastore_path, name)
@@ -254,7 +259,7 @@ class CineDatastore(LocalDatastore):
                 return
             seen.add(real)
             for path in sorted(folder.iterdir()):
-                if not is_id(path.name) or (folder == root and path.name == self._datastore.labels_dir):
+                if not is_id(path.name) or (folder == root and path.name in (self._datastore.labels_dir, MODELS)):
                     continue
                 try:
                     if path.is_dir():

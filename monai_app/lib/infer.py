@@ -15,6 +15,7 @@ from angioseg.cine import write_label
 from angioseg.errors import AngioSegError
 from angioseg.keyframes import FrameMeasure, rank_key_frames
 from angioseg.segmentation import Segmentation, Segmenter
+from angioseg.versions import Version, Versions
 from fastapi import HTTPException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
@@ -26,23 +27,31 @@ logger = logging.getLogger("angioseg.server")
 
 
 class SharedSegmenter:
-    """One model in memory, loaded at the first use, used by one request at a time."""
+    """The newest model in memory, loaded at its first use, used by one request at a time.
 
-    def __init__(self, model=None, device=None):
+    Args:
+        versions: says which model is the newest; asked at every request.
+        device: "cpu", "cuda"; a GPU where there is one when None.
+    """
+
+    def __init__(self, versions: Versions, device=None):
         self.stopping = threading.Event()
-        self._options = {"model": model, "device": device}
-        self._segmenter: Segmenter | None = None
+        self._versions = versions
+        self._device = device
+        self._loaded: tuple[Version, Segmenter] | None = None
         self._lock = threading.Lock()
 
     def load(self) -> Segmenter:
-        """Load the model now.
+        """Load the newest model now, unless it is loaded.
 
         Raises:
             AngioSegError: when its weights are missing or not of this network.
         """
-        if self._segmenter is None:
-            self._segmenter = Segmenter(**self._options)
-        return self._segmenter
+        version = self._versions.current()
+        if self._loaded is None or self._loaded[0] != version:
+            self._loaded = None  # two models at once may not fit the memory
+            self._loaded = version, Segmenter(version.weights, self._device, bundle=version.bundle)
+        return self._loaded[1]
 
     def __call__(self, cine, frames, threshold: float | None = None) -> Segmentation:
         """Segment ``frames`` of ``cine``, with the bundle's threshold when there is none given."""

@@ -30,7 +30,8 @@ def create_app(instance):
         instance: the ``MONAILabelApp`` that ``monailabel.interfaces.utils.app.app_instance`` gives.
 
     Returns:
-        A ``fastapi.FastAPI`` with the platform's endpoints for the parts that the app has.
+        A ``fastapi.FastAPI`` with the platform's endpoints for the parts that the app has, and the app's own
+        ``routers()``.
     """
     from fastapi import FastAPI, Request
     from fastapi.exceptions import RequestValidationError
@@ -49,8 +50,8 @@ def create_app(instance):
     modules = [info, infer, activelearning, datastore, session]
     if settings.MONAI_LABEL_AUTH_ENABLE:
         modules.append(login)
-    for module in modules:
-        for route in module.router.routes:
+    for router in [*(module.router for module in modules), *instance.routers()]:
+        for route in router.routes:
             app.add_api_route(
                 settings.MONAI_LABEL_API_STR + route.path,
                 _in_thread(route.endpoint),
@@ -77,7 +78,8 @@ def create_app(instance):
 def _in_thread(endpoint):
     """A synchronous form of an endpoint, which FastAPI runs in a thread, with its errors told in one line each.
 
-    The platform's endpoints are coroutines that await nothing: each can be run to its end in any thread.
+    The platform's endpoints are coroutines that await nothing: each can be run to its end in any thread. The app's own
+    are no coroutines.
     """
     from fastapi import HTTPException
 
@@ -88,7 +90,8 @@ def _in_thread(endpoint):
             for name in _JSON_OBJECTS:
                 if isinstance(kwargs.get(name), str):
                     _check_json_object(name, kwargs[name])
-            return asyncio.run(endpoint(*args, **kwargs))
+            result = endpoint(*args, **kwargs)
+            return asyncio.run(result) if inspect.iscoroutine(result) else result
         except HTTPException as error:
             # The platform's own 500s are requests that cannot be met, such as one without any image.
             raise (HTTPException(400, error.detail) if error.status_code == 500 else error) from None
