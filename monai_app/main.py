@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import angioseg
+from angioseg.selection import STRATEGIES
 from angioseg.versions import Versions
 from fastapi import HTTPException
 from lib.cines import CineCache
@@ -16,7 +17,9 @@ from lib.datastore import MODELS, CineDatastore
 from lib.ids import check_id
 from lib.infer import CineInferTask, SharedSegmenter
 from lib.routes import train_routes
+from lib.scores import ScoreBoard
 from lib.sessions import CheckedSessions
+from lib.strategies import CineStrategy, Reservations
 from lib.train import CineTrainTask, TrainingRuns
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
@@ -30,6 +33,7 @@ class AngioSegApp(MONAILabelApp):
         self.segmenter = SharedSegmenter(self.versions, conf.get("device"))
         self.trainings = TrainingRuns(studies)
         self.cines = CineCache(max_bytes=int(conf.get("cine_cache_mb", 1024)) << 20)
+        self.scores = ScoreBoard(self.segmenter, self.cines, self.versions.root / "scores")
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -51,6 +55,19 @@ class AngioSegApp(MONAILabelApp):
         if not isinstance(self.datastore(), CineDatastore):
             return {}
         return {"angioseg": CineTrainTask(self.versions, self.conf.get("device"))}
+
+    def init_strategies(self):
+        if not isinstance(self.datastore(), CineDatastore):
+            return {}
+        reservations = Reservations()
+        return {name: CineStrategy(name, self.scores, self.cines, reservations) for name in STRATEGIES}
+
+    def next_sample(self, request):
+        strategy = request.get("strategy")
+        if not isinstance(strategy, str) or strategy not in self._strategies:
+            known = ", ".join(self._strategies) or "none"
+            raise HTTPException(404, f"There is no strategy {str(strategy)[:60]!r} here; there is: {known}.")
+        return super().next_sample(request)
 
     def routers(self):
         """Endpoints that take the place of the platform's under ``angioseg serve``."""
@@ -90,6 +107,7 @@ class AngioSegApp(MONAILabelApp):
         """Give up the inference that is running: its client gets a 503. A training ends with its best model so far."""
         self.segmenter.stopping.set()
         self.trainings.close()
+        self.scores.close()
 
     def _locate(self, image, datastore) -> tuple[str, bool]:
         """The file of an image id, or of an upload; and whether it is in the datastore."""

@@ -26,7 +26,7 @@ MODELS = "angioseg-models"
 logger = logging.getLogger("angioseg.server")
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-_RESERVED_INFO = ("name", "path", "ts")
+_RESERVED_INFO = ("name", "path", "ts", "id", "frame", "score", "why", "scored")
 _RESERVED_LABEL_INFO = (*_RESERVED_INFO, "annotated_frames", "version", "versions", "file", "problem")
 _SCAN_EVERY_S = 2.0
 
@@ -199,7 +199,10 @@ class CineDatastore(LocalDatastore):
 
     def update_image_info(self, image_id, info):
         with self._mutex:
-            self._image(image_id).image.info.update(_own_info(info))
+            own = _own_info(info)
+            if not isinstance(own.get("strategy", {}), dict):
+                raise HTTPException(400, "`strategy` in an image's information is the server's own.")
+            self._image(image_id).image.info.update(own)
             self._update_datastore_file()
 
     def update_label_info(self, label_id, label_tag, info):

@@ -101,6 +101,11 @@ class Segmenter:
         threshold: probability from which a pixel is vessel; the bundle's when None.
         bundle: bundle folder; the one that ships when None.
 
+    Attributes:
+        network: windows (B, 1, 2N+1, h, w) to logits (B, 1, h, w).
+        num_neighbors: N.
+        preprocessing: dictionary transform of ``image``, frames as in the file to frames on the network's grid.
+
     Raises:
         AngioSegError: when the weights, the device or the threshold cannot be used.
     """
@@ -120,6 +125,8 @@ class Segmenter:
         self._threshold = self._config["threshold"] if threshold is None else threshold
         self._inferer(self._threshold)  # a wrong threshold is told at once
         self.network = self._config.get_parsed_content("network")
+        self.num_neighbors = self._config.get_parsed_content("num_neighbors")
+        self.preprocessing = self._config.get_parsed_content("frame_preprocessing")
         metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         self.model = {"name": "angioseg", "version": metadata["version"], "weights": digest[:12]}
