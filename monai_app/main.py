@@ -16,8 +16,9 @@ from lib.cines import CineCache
 from lib.datastore import MODELS, CineDatastore
 from lib.ids import check_id
 from lib.infer import CineInferTask, SharedSegmenter
-from lib.routes import train_routes
+from lib.routes import scoring_routes, train_routes
 from lib.scores import ScoreBoard
+from lib.scoring import CineScoring, ScoringRuns
 from lib.sessions import CheckedSessions
 from lib.strategies import CineStrategy, Reservations
 from lib.train import CineTrainTask, TrainingRuns
@@ -32,6 +33,7 @@ class AngioSegApp(MONAILabelApp):
         self.versions = Versions(Path(studies, MODELS), conf.get("model"))
         self.segmenter = SharedSegmenter(self.versions, conf.get("device"))
         self.trainings = TrainingRuns(studies)
+        self.scorings = ScoringRuns()
         self.cines = CineCache(max_bytes=int(conf.get("cine_cache_mb", 1024)) << 20)
         self.scores = ScoreBoard(self.segmenter, self.cines, self.versions.root / "scores")
         super().__init__(
@@ -42,6 +44,8 @@ class AngioSegApp(MONAILabelApp):
             description="Coronary arteries in X-ray angiography cines",
             version=angioseg.__version__,
         )
+        # The platform would score everything anew whenever somebody asks for the next frame.
+        self._auto_update_scoring = False
 
     def init_datastore(self):
         if self.studies.startswith(("http://", "https://")):
@@ -71,7 +75,7 @@ class AngioSegApp(MONAILabelApp):
 
     def routers(self):
         """Endpoints that take the place of the platform's under ``angioseg serve``."""
-        return [train_routes(self)]
+        return [train_routes(self), scoring_routes(self)]
 
     def start_training(self, model: str, params: dict) -> dict:
         """Begin a training in a process of its own; see :class:`lib.train.TrainingRuns`."""
@@ -80,6 +84,18 @@ class AngioSegApp(MONAILabelApp):
                 404, f"There is no model {model[:60]!r} to train; there is: {', '.join(self._trainers)}."
             )
         return self.trainings.start(self._trainers[model].job(params, self.datastore()), params)
+
+    def init_scoring_methods(self):
+        if not isinstance(self.datastore(), CineDatastore):
+            return {}
+        return {"dice": CineScoring(self.segmenter, self.cines)}
+
+    def start_scoring(self, method: str, params: dict) -> dict:
+        """Begin a scoring in the background; see :class:`lib.scoring.ScoringRuns`."""
+        if method not in self._scoring_methods:
+            known = ", ".join(self._scoring_methods) or "none"
+            raise HTTPException(404, f"There is no scoring {method[:60]!r} here; there is: {known}.")
+        return self.scorings.start(self._scoring_methods[method], params, self.datastore())
 
     def _load_sessions(self, load=False):
         return CheckedSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
@@ -106,7 +122,8 @@ class AngioSegApp(MONAILabelApp):
     def stop(self):
         """Give up the inference that is running: its client gets a 503. A training ends with its best model so far."""
         self.segmenter.stopping.set()
-        self.trainings.close()
+        self.trainings.ask_to_stop()
+        self.scorings.ask_to_stop()
         self.scores.close()
 
     def _locate(self, image, datastore) -> tuple[str, bool]:

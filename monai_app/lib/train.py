@@ -8,9 +8,6 @@ import json
 import subprocess
 import sys
 import threading
-import uuid
-from collections import deque
-from datetime import datetime
 from pathlib import Path
 
 from angioseg.data import patient_key, split_by_patient
@@ -21,6 +18,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.train import TrainTask
 
 from lib.datastore import CineDatastore
+from lib.runs import Runs
 
 __all__ = ["CineTrainTask", "TrainingRuns"]
 
@@ -101,100 +99,52 @@ class CineTrainTask(TrainTask):
         return self.stats()
 
 
-class TrainingRuns:
-    """Trainings in processes of their own, one at a time, told of as the platform does.
+class TrainingRuns(Runs):
+    """Trainings in processes of their own, one at a time.
 
     Args:
         studies: folder whose path is left out of messages.
     """
 
     def __init__(self, studies: str):
+        super().__init__("training", "train")
         self._studies = str(Path(studies).resolve())
-        self._tasks: deque[dict] = deque(maxlen=20)
         self._process: subprocess.Popen | None = None
-        self._done = threading.Condition()
 
     def start(self, job: dict, request: dict) -> dict:
-        """Begin a training.
-
-        Raises:
-            HTTPException: 429, when one is running.
-        """
-        with self._done:
-            if self._process is not None:
-                raise HTTPException(429, "A training is running. Stop it with DELETE /train/, or wait.")
+        """Begin a training with these arguments; see :meth:`lib.runs.Runs.begin`."""
+        with self.changed:
+            task = self.begin(request)
             command = [sys.executable, "-m", "angioseg.versions", json.dumps(job)]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
             self._process = subprocess.Popen(command, **pipes, text=True, encoding="utf-8")
-            task = {
-                "id": str(uuid.uuid4()),
-                "status": "RUNNING",
-                "request": request,
-                "start_ts": _now(),
-                "details": deque(maxlen=20),
-                "progress": None,
-                "result": None,
-            }
-            self._tasks.append(task)
             threading.Thread(target=self._follow, args=(task, self._process), daemon=True).start()
-            return self._copy(task)
+            return self.copy(task)
 
-    def status(self, running_only: bool = False) -> list[dict]:
-        """The trainings since the server started, the last one last."""
-        with self._done:
-            return [self._copy(task) for task in self._tasks if not running_only or task["status"] == "RUNNING"]
-
-    def stop(self) -> dict | None:
-        """Ask the running training to end with its best model so far, and wait until it has; None when none runs."""
-        with self._done:
-            if self._process is None:
-                return None
-            task = self._tasks[-1]
-            self._ask_to_stop()
-        return self.wait(task["id"])
-
-    def close(self):
-        """Ask the running training to end; it does so by itself."""
-        with self._done:
-            self._ask_to_stop()
-
-    def wait(self, task_id: str) -> dict:
-        """The training of that id, when it has ended."""
-        with self._done:
-            task = next(task for task in self._tasks if task["id"] == task_id)
-            self._done.wait_for(lambda: task["status"] != "RUNNING")
-            return self._copy(task)
-
-    def _ask_to_stop(self):
-        if self._process is not None and not self._process.stdin.closed:
-            self._process.stdin.close()
+    def ask_to_stop(self):
+        with self.changed:
+            if self._process is not None and not self._process.stdin.closed:
+                self._process.stdin.close()
 
     def _follow(self, task: dict, process: subprocess.Popen):
         told: dict = {}
         for line in process.stdout:
             told = json.loads(line)
-            with self._done:
+            with self.changed:
                 if "line" in told:
                     task["details"].append(told["line"])
                 if "progress" in told:
                     task["progress"] = told["progress"]
         process.wait()
-        with self._done:
-            if "result" in told:
-                task["result"] = told["result"]
-                task["status"] = "STOPPED" if told["result"]["stopped"] else "DONE"
-            else:
-                error = told.get("error", "The training was killed.").replace(f"{self._studies}/", "")
-                task["details"].append(error)
-                task["status"] = "ERROR"
-            task["end_ts"] = _now()
-            self._ask_to_stop()
+        with self.changed:
+            self.ask_to_stop()
             process.stdout.close()
             self._process = None
-            self._done.notify_all()
-
-    def _copy(self, task: dict) -> dict:
-        return {**task, "details": list(task["details"])}
+            if "result" in told:
+                self.end(task, "STOPPED" if told["result"]["stopped"] else "DONE", told["result"])
+            else:
+                task["details"].append(told.get("error", "The training was killed.").replace(f"{self._studies}/", ""))
+                self.end(task, "ERROR")
 
 
 def _labelled_clips(datastore: CineDatastore) -> list[dict]:
@@ -217,7 +167,3 @@ def _number(request: dict, name: str) -> int | float:
         what = "a whole number" if isinstance(default, int) else "a number"
         raise HTTPException(400, f"`{name}` must be {what} from {least:g} to {most:g}, not {str(value)[:60]!r}.")
     return value
-
-
-def _now() -> str:
-    return datetime.now().strftime("%Y-%m-%d %H:%M:%S")

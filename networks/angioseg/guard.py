@@ -20,6 +20,7 @@ __all__ = ["create_app"]
 
 logger = logging.getLogger("angioseg.server")
 
+_MAX_NAME = 100
 _JSON_OBJECTS = ("params", "info")
 
 
@@ -82,16 +83,24 @@ def _in_thread(endpoint):
     are no coroutines.
     """
     from fastapi import HTTPException
+    from starlette.datastructures import UploadFile
 
     # Not functools.wraps alone: FastAPI looks through `__wrapped__`, finds the coroutine, and would run it on the loop.
     @functools.wraps(endpoint)
     def run(*args, **kwargs):
+        done = False
         try:
             for name in _JSON_OBJECTS:
                 if isinstance(kwargs.get(name), str):
                     _check_json_object(name, kwargs[name])
+            for value in kwargs.values():
+                for upload in value if isinstance(value, list) else [value]:
+                    if isinstance(upload, UploadFile):
+                        _check_file_name(upload.filename)
             result = endpoint(*args, **kwargs)
-            return asyncio.run(result) if inspect.iscoroutine(result) else result
+            result = asyncio.run(result) if inspect.iscoroutine(result) else result
+            done = True
+            return result
         except HTTPException as error:
             # The platform's own 500s are requests that cannot be met, such as one without any image.
             raise (HTTPException(400, error.detail) if error.status_code == 500 else error) from None
@@ -100,6 +109,10 @@ def _in_thread(endpoint):
         except Exception as error:
             status, line = _describe(error)
             raise HTTPException(status, line) from error
+        finally:
+            if not done and "background_tasks" in kwargs:
+                # They remove what was uploaded; after an error nobody else runs them.
+                asyncio.run(kwargs["background_tasks"]())
 
     del run.__wrapped__
     run.__signature__ = inspect.signature(endpoint)
@@ -113,6 +126,12 @@ def _check_json_object(name: str, text: str) -> None:
         raise AngioSegError(f"`{name}` is not valid JSON: {error}.") from error
     if not isinstance(value, dict):
         raise AngioSegError(f"`{name}` must be a JSON object, as {{}}.")
+
+
+def _check_file_name(name: str | None) -> None:
+    """The platform makes paths of the names of uploads, or of their endings."""
+    if name and (name in (".", "..") or len(name) > _MAX_NAME or not name.isprintable() or set(name) & set("/\\")):
+        raise AngioSegError(f"The name of the uploaded file must be a plain one of at most {_MAX_NAME} letters.")
 
 
 def _describe(error: Exception) -> tuple[int, str]:
