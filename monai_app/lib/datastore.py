@@ -102,6 +102,10 @@ class CineDatastore(LocalDatastore):
                 if taken == name and filecmp.cmp(image_filename, target, shallow=False):
                     return image_id
                 raise HTTPException(409, f"There is another cine {image_id!r} in the studies folder. Use another id.")
+            try:
+                read_cine(image_filename)
+            except CineError as error:
+                raise HTTPException(400, str(error).replace(str(image_filename), "The upload")) from error
             _copy(image_filename, target)
             self._reconcile_datastore()
             if self._paths.get(image_id) != name:

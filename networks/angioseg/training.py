@@ -139,8 +139,12 @@ def train(
         **overrides,
         **options,
     )
-    workflow.initialize()
-    trainer, evaluator = (workflow.parser.get_parsed_content(key) for key in ("train#trainer", "validate#evaluator"))
+    try:
+        workflow.initialize()
+        trainer = workflow.parser.get_parsed_content("train#trainer")
+        evaluator = workflow.parser.get_parsed_content("validate#evaluator")
+    except RuntimeError as error:
+        raise _told_by(error) from error
     if workflow.parser.get_parsed_content("validate#all_frames").vessel_frames == 0:
         raise AngioSegError("The frames to validate on show no vessel: label frames with vessels in another cine.")
     epochs, steps = trainer.state.max_epochs, int(workflow.parser.get_parsed_content("iterations_per_epoch"))
@@ -191,3 +195,13 @@ def train(
         len(workflow.parser.get_parsed_content("validate#dataset")),
         state["stopped"],
     )
+
+
+def _told_by(error: BaseException) -> BaseException:
+    """The error that a user can mend, where MONAI's parser has wrapped one."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, AngioSegError):
+            return inner
+        inner = inner.__cause__
+    return error

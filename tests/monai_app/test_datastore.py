@@ -233,14 +233,20 @@ def test_what_is_no_label_of_this_cine_is_refused_and_nothing_is_stored(labelled
     assert sorted(studies.rglob("*")) == before
 
 
+def write_upload(folder: Path) -> Path:
+    path = folder / "upload.nrrd"
+    write_cine(path, Cine(frames=np.zeros((2, 4, 4), np.uint8), times_ms=np.arange(2.0)))
+    return path
+
+
 def test_an_upload_becomes_an_image(tmp_path):
     studies = tmp_path / "studies"
-    upload = make(tmp_path, "upload.dcm") / "upload.dcm"
+    upload = write_upload(tmp_path)
     store = CineDatastore(str(studies))
     assert store.add_image("run", str(upload), {"note": 1, "name": "../../elsewhere"}) == "run"
-    assert (studies / "run.dcm").read_bytes() == DICOM
+    assert (studies / "run.nrrd").read_bytes() == upload.read_bytes()
     assert store.get_image_info("run")["note"] == 1
-    assert store.get_image_info("run")["name"] == "run.dcm"
+    assert store.get_image_info("run")["name"] == "run.nrrd"
     assert store.add_image("run", str(upload), {}) == "run"
     store.remove_image("run")
     assert list(studies.glob("run*")) == []
@@ -283,6 +289,7 @@ def test_names_that_are_no_names_are_refused_and_nothing_is_written(tmp_path, ac
         (lambda store, folder: store.save_label("nobody", str(folder / "upload.nrrd"), "final", {}), 404),
         (lambda store, folder: store.save_label("run", str(folder / "notes.txt"), "final", {}), 400),
         (lambda store, folder: store.add_image("notes", str(folder / "notes.txt"), {}), 400),
+        (lambda store, folder: store.add_image("text", str(folder / "text.nrrd"), {}), 400),
         (lambda store, folder: store.add_image("run", str(folder / "upload.nrrd"), {}), 409),
         (lambda store, folder: store.add_image("run.dcm", str(folder / "upload.nrrd"), {}), 200),
         (lambda store, folder: store.remove_image("nobody"), 404),
@@ -292,7 +299,8 @@ def test_names_that_are_no_names_are_refused_and_nothing_is_written(tmp_path, ac
     ],
 )
 def test_what_cannot_be_done_is_refused(tmp_path, action, status):
-    make(tmp_path, "upload.nrrd", "elsewhere/1.png")
+    make(tmp_path, "text.nrrd", "elsewhere/1.png")
+    write_upload(tmp_path)
     (tmp_path / "notes.txt").write_text("notes")
     store = CineDatastore(str(make(tmp_path / "studies", "run.dcm")))
     (tmp_path / "studies" / "link").symlink_to(tmp_path / "elsewhere")

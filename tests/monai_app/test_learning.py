@@ -129,7 +129,10 @@ def upload(server, method, path, query, field, name):
     return server.send(method, path, params=query, files=files)
 
 
-@pytest.mark.parametrize("name", ["..", ".", "a\\b", "x" * 300, "a." + "y" * 240, "a\x07b.nrrd", "%2e%2e%2fevil"])
+@pytest.mark.parametrize(
+    "name",
+    ["..", "/etc/..", "/etc/", "../../evil.nrrd", "a\\b", "x" * 300, "a." + "y" * 240, "a\x07b.nrrd", "%2e%2e%2fevil"],
+)
 @pytest.mark.parametrize(
     ("method", "path", "query", "field"),
     [

@@ -102,12 +102,13 @@ def test_stopping_keeps_the_best_so_far(tmp_path, clips, spoilt):
     assert versions.current().number == 1
 
 
-def test_frames_without_vessel_validate_nothing(tmp_path, clips):
+@pytest.mark.parametrize(("side", "line"), [("val", "show no vessel"), ("train", "no usable frame")])
+def test_frames_without_vessel_do_not_do(tmp_path, clips, side, line):
     cine = Cine(frames=np.zeros((3, 192, 192), np.uint8), times_ms=np.arange(3.0))
     write_cine(tmp_path / "cine.nrrd", cine)
     write_label(tmp_path / "label.nrrd", cine.frames, cine, [1])
-    empty = {"image": str(tmp_path / "cine.nrrd"), "label": str(tmp_path / "label.nrrd")}
+    empty = [{"image": str(tmp_path / "cine.nrrd"), "label": str(tmp_path / "label.nrrd")}]
     versions = Versions(tmp_path / "models")
-    with pytest.raises(AngioSegError, match="show no vessel"):
-        versions.train(clips, [empty], **SMALL, max_epochs=1)
+    with pytest.raises(AngioSegError, match=line):
+        versions.train(*((clips, empty) if side == "val" else (empty, clips)), **SMALL, max_epochs=1)
     assert list(versions.root.iterdir()) == []
