@@ -141,6 +141,8 @@ class AngioSegApp(MONAILabelApp):
 
     def _is_upload(self, path: str) -> bool:
         # The platform names uploads to this method by their paths: those folders and no others may be read.
+        if "\0" in path:
+            return False
         resolved = Path(path).resolve()
         if not Path(path).is_absolute() or not resolved.exists():
             return False

@@ -78,6 +78,11 @@ class CineDatastore(LocalDatastore):
         self._look()
         return super().json()
 
+    def get_dataset_archive(self, limit_cases):
+        if not self.datalist():
+            raise HTTPException(404, "No cine has a final label yet.")
+        return super().get_dataset_archive(limit_cases)
+
     def get_image_uri(self, image_id):
         if image_id not in self._paths:
             self._look(at_once=True)
