@@ -70,7 +70,8 @@ class CineScoring(ScoringMethod):
         versions = {frame.pop("version") for frame in frames}
         means = {name: round(sum(frame[name] for frame in frames) / len(frames), 4) for name in ("dice", "cldice")}
         version = ", ".join(sorted(versions))  # two, when a training ended in between
-        known = datastore.get_label_info(image, _TAG).get("scores", {})
+        known = datastore.get_label_info(image, _TAG).get("scores")
+        known = known if isinstance(known, dict) else {}  # clients may write to a label's info
         datastore.update_label_info(image, _TAG, {"scores": {**known, version: means}})
         return {"version": version, "frames": frames, **means}
 

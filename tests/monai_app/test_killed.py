@@ -19,6 +19,7 @@ FRAMES = 40
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_labels_outlive_their_server(tmp_path, weights, monkeypatch):
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "home"))

@@ -67,7 +67,7 @@ def test_a_better_model_is_the_next_version(tmp_path, clips, spoilt):
     assert Segmenter(version.weights, "cpu", bundle=version.bundle).model["version"] == "0.1.0+1"
 
 
-@pytest.mark.parametrize(("accept_worse", "version"), [(False, 0), (True, 1)])
+@pytest.mark.parametrize(("accept_worse", "version"), [(False, 0), pytest.param(True, 1, marks=pytest.mark.slow)])
 def test_a_worse_model_comes_out_only_when_asked_for(tmp_path, clips, accept_worse, version):
     versions = Versions(tmp_path / "models")
     # A rate that ruins any network.
