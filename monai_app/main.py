@@ -80,9 +80,8 @@ class AngioSegApp(MONAILabelApp):
     def start_training(self, model: str, params: dict) -> dict:
         """Begin a training in a process of its own; see :class:`lib.train.TrainingRuns`."""
         if model not in self._trainers:
-            raise HTTPException(
-                404, f"There is no model {model[:60]!r} to train; there is: {', '.join(self._trainers)}."
-            )
+            known = ", ".join(self._trainers) or "none"
+            raise HTTPException(404, f"There is no model {model[:60]!r} to train; there is: {known}.")
         return self.trainings.start(self._trainers[model].job(params, self.datastore()), params)
 
     def init_scoring_methods(self):

@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+from angioseg.cine import read_label
 from angioseg.data import patient_key, split_by_patient
 from angioseg.errors import AngioSegError
 from angioseg.versions import Versions
@@ -149,12 +150,15 @@ class TrainingRuns(Runs):
 
 def _labelled_clips(datastore: CineDatastore) -> list[dict]:
     clips = []
-    tag = DefaultLabelTag.FINAL
     for image in sorted(datastore.get_labeled_images()):
-        frames = datastore.get_label_info(image, tag).get("annotated_frames", [])
-        path = datastore.get_image_uri(image)
-        label = datastore.get_label_uri(image, tag)
-        clips.append({"image": path, "label": label, "frames": frames, "patient": patient_key(path)})
+        path, label = datastore.get_image_uri(image), datastore.get_label_uri(image, DefaultLabelTag.FINAL)
+        try:
+            mask, frames = read_label(label)
+        except AngioSegError:
+            continue  # put there by hand; the label's info says what is wrong with it
+        vessel_frames = sum(bool(mask[frame].any()) for frame in frames)
+        clip = {"image": path, "label": label, "frames": frames, "vessel_frames": vessel_frames}
+        clips.append({**clip, "patient": patient_key(path)})
     return clips
 
 

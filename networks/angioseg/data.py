@@ -65,32 +65,37 @@ def split_by_patient(clips: Sequence[dict[str, Any]], share: float) -> tuple[lis
     """Split labelled clips into those to train on and those to validate on, whole patients at a time.
 
     A patient keeps its side as long as the others leave room for it: the order is that of the keys' hashes, not of
-    time. With one patient only, or none named, whole cines are split.
+    time. With one patient only, or none named, whole cines are split. Nobody is validated on who shows no vessel.
 
     Args:
-        clips: each with ``image`` (path), ``frames`` (numbers of its labelled frames) and ``patient`` (a key, or None).
-        share: of the labelled frames to validate on, 0 to 0.5; at least one clip goes to each side.
+        clips: each with ``image`` (path), ``frames`` (numbers of its labelled frames), ``vessel_frames`` (how many of
+            those show a vessel) and ``patient`` (a key, or None).
+        share: of the labelled frames with a vessel to validate on, 0 to 0.5; at least one clip goes to each side.
 
     Returns:
         (training, validation), each in the order of ``clips``.
 
     Raises:
-        AngioSegError: when fewer than two clips have labelled frames.
+        AngioSegError: when fewer than two clips have labelled frames with a vessel.
     """
     clips = [clip for clip in clips if clip["frames"]]
-    if len(clips) < 2:
+    showing = [clip for clip in clips if clip["vessel_frames"]]
+    if len(showing) < 2:
         raise AngioSegError(
-            f"Training needs labelled frames in two cines or more, one of them to validate on; {len(clips)} has any."
+            "Training needs labelled frames with vessels in two cines or more, one of them to validate on; "
+            f"{len(showing)} has any."
         )
     keys = [clip["patient"] or clip["image"] for clip in clips]
-    if len(set(keys)) < 2:
+    if len({key for clip, key in zip(clips, keys) if clip["vessel_frames"]}) < 2:
         keys = [clip["image"] for clip in clips]
-    counts = {key: sum(len(clip["frames"]) for clip, own in zip(clips, keys) if own == key) for key in keys}
+    counts = dict.fromkeys(keys, 0)
+    for clip, key in zip(clips, keys):
+        counts[key] += clip["vessel_frames"]
     total, chosen, count = sum(counts.values()), set(), 0
     for key in sorted(counts, key=lambda key: hashlib.sha256(key.encode()).digest()):
         if count >= share * total and chosen:
             break
-        if 2 * (count + counts[key]) <= total:
+        if counts[key] and 2 * (count + counts[key]) <= total:
             chosen.add(key)
             count += counts[key]
     sides = [[clip for clip, key in zip(clips, keys) if (key in chosen) == validate] for validate in (False, True)]

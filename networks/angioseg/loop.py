@@ -130,6 +130,7 @@ def simulate_loop(
                     "image": str(Path(folder, f"{id}.nrrd")),
                     "label": str(Path(folder, f"{id}_label.nrrd")),
                     "frames": sorted(labelled[id]),
+                    "vessel_frames": sum(bool(pool[id].vessels[frame].any()) for frame in labelled[id]),
                     "patient": id,
                 }
                 for id in pool

@@ -83,7 +83,12 @@ def picture(number):
 
 def outside(folder):
     """What lies beside the studies folder and the server's own temporary one."""
-    return {path for path in folder.rglob("*") if not {folder / "studies", folder / "home"} & {path, *path.parents}}
+    found = set()
+    for where, folders, files in os.walk(folder):
+        if where == str(folder):
+            folders[:] = [name for name in folders if name not in ("studies", "home")]
+        found.update(os.path.join(where, name) for name in (*folders, *files))
+    return found
 
 
 def check(reply):

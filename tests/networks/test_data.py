@@ -6,7 +6,7 @@ import pytest
 from angioseg.cine import Cine, write_cine, write_label
 from angioseg.data import FrameDataset, patient_key, split_by_patient
 from angioseg.errors import AngioSegError
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 CINE = Cine(frames=np.arange(5 * 6 * 8, dtype=np.uint8).reshape(5, 6, 8), times_ms=np.arange(5) * 66.0)
@@ -73,28 +73,38 @@ def test_a_patient_is_told_from_another_and_not_named(write_dicom):
 
 def clips_of(*clips):
     return [
-        {"image": f"{number}.dcm", "patient": patient, "frames": list(range(frames))}
-        for number, (patient, frames) in enumerate(clips)
+        {
+            "image": f"{number}.dcm",
+            "patient": patient,
+            "frames": list(range(frames)),
+            "vessel_frames": frames if vessels is None else vessels,
+        }
+        for number, (patient, frames, vessels) in enumerate(clips)
     ]
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([None, "a", "b", "c", "d"]), st.integers(1, 30)), min_size=2, max_size=12),
+    st.lists(
+        st.tuples(st.sampled_from([None, "a", "b", "c", "d"]), st.integers(1, 30), st.sampled_from([None, None, 0, 1])),
+        min_size=2,
+        max_size=12,
+    ),
     st.floats(0, 0.5),
 )
-def test_a_split_has_two_sides_and_no_patient_on_both(clips, share):
+def test_a_split_has_two_sides_with_vessels_and_no_patient_on_both(clips, share):
     clips = clips_of(*clips)
+    assume(sum(clip["vessel_frames"] > 0 for clip in clips) > 1)
     train, val = split_by_patient(clips, share)
     assert train and val
     assert sorted(clip["image"] for clip in train + val) == sorted(clip["image"] for clip in clips)
-    frames = [sum(len(clip["frames"]) for clip in side) for side in (train, val)]
-    assert frames[1] <= frames[0]
+    vessels = [sum(clip["vessel_frames"] for clip in side) for side in (train, val)]
+    assert 0 < vessels[1] <= vessels[0]
     named = [{clip["patient"] for clip in side} - {None} for side in (train, val)]
-    one_patient = len({clip["patient"] or clip["image"] for clip in clips}) == 1
+    one_patient = len({clip["patient"] or clip["image"] for clip in clips if clip["vessel_frames"]}) == 1
     assert one_patient or not named[0] & named[1]
 
 
-@pytest.mark.parametrize("clips", [[], [("a", 9)], [("a", 9), ("b", 0)]])
+@pytest.mark.parametrize("clips", [[], [("a", 9, None)], [("a", 9, None), ("b", 0, 0)], [("a", 9, 9), ("b", 9, 0)]])
 def test_what_cannot_be_split(clips):
     with pytest.raises(AngioSegError, match="two cines or more"):
         split_by_patient(clips_of(*clips), 0.2)

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _simulate_loop(
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where loop.csv and loop.png go.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where loop.csv, loop.png and start.pt go.")],
     strategies: Annotated[str, typer.Option(help="Names with commas between.")] = "cine,random",
     seeds: Annotated[int, typer.Option(min=1, help="How often, each time with other clips.")] = 5,
     clips: Annotated[int, typer.Option(min=2, help="To choose from.")] = 8,
