@@ -1,29 +1,41 @@
 """The MONAI Label app of AngioSeg: cines in a studies folder, and a server that segments their vessels.
 
 Started by ``angioseg serve`` (with its guarantees) or by ``monailabel start_server --app monai_app --studies DIR``.
-``--conf`` keys: ``model`` (a weights file), ``device``, ``cine_cache_mb``.
+``--conf`` keys: ``model`` (a weights file), ``device``, ``cine_cache_mb``. Models trained here are kept in the studies
+folder, in ``angioseg-models``; the newest is used in place of ``model``.
 """
 
 import tempfile
 from pathlib import Path
 
 import angioseg
+from angioseg.selection import STRATEGIES
+from angioseg.versions import Versions
 from fastapi import HTTPException
 from lib.cines import CineCache
-from lib.datastore import CineDatastore
+from lib.datastore import MODELS, CineDatastore
 from lib.ids import check_id
 from lib.infer import CineInferTask, SharedSegmenter
+from lib.routes import scoring_routes, train_routes
+from lib.scores import ScoreBoard
+from lib.scoring import CineScoring, ScoringRuns
 from lib.sessions import CheckedSessions
+from lib.strategies import CineStrategy, Reservations
+from lib.train import CineTrainTask, TrainingRuns
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
 
 class AngioSegApp(MONAILabelApp):
-    """Finds cines, segments them. What is wrong with a request is answered with a 4xx and one line."""
+    """Finds cines, segments them, learns. What is wrong with a request is answered with a 4xx and one line."""
 
     def __init__(self, app_dir, studies, conf):
-        self.segmenter = SharedSegmenter(model=conf.get("model"), device=conf.get("device"))
+        self.versions = Versions(Path(studies, MODELS), conf.get("model"))
+        self.segmenter = SharedSegmenter(self.versions, conf.get("device"))
+        self.trainings = TrainingRuns(studies)
+        self.scorings = ScoringRuns()
         self.cines = CineCache(max_bytes=int(conf.get("cine_cache_mb", 1024)) << 20)
+        self.scores = ScoreBoard(self.segmenter, self.cines, self.versions.root / "scores")
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -32,14 +44,57 @@ class AngioSegApp(MONAILabelApp):
             description="Coronary arteries in X-ray angiography cines",
             version=angioseg.__version__,
         )
+        # The platform would score everything anew whenever somebody asks for the next frame.
+        self._auto_update_scoring = False
 
     def init_datastore(self):
         if self.studies.startswith(("http://", "https://")):
             return super().init_datastore()
-        return CineDatastore(self.studies)
+        return CineDatastore(self.studies, self.cines.read)
 
     def init_infers(self):
         return {"angioseg": CineInferTask(self.segmenter, self.cines)}
+
+    def init_trainers(self):
+        if not isinstance(self.datastore(), CineDatastore):
+            return {}
+        return {"angioseg": CineTrainTask(self.versions, self.conf.get("device"))}
+
+    def init_strategies(self):
+        if not isinstance(self.datastore(), CineDatastore):
+            return {}
+        reservations = Reservations()
+        return {name: CineStrategy(name, self.scores, self.cines, reservations) for name in STRATEGIES}
+
+    def next_sample(self, request):
+        strategy = request.get("strategy")
+        if not isinstance(strategy, str) or strategy not in self._strategies:
+            known = ", ".join(self._strategies) or "none"
+            raise HTTPException(404, f"There is no strategy {str(strategy)[:60]!r} here; there is: {known}.")
+        return super().next_sample(request)
+
+    def routers(self):
+        """Endpoints that take the place of the platform's under ``angioseg serve``."""
+        return [train_routes(self), scoring_routes(self)]
+
+    def start_training(self, model: str, params: dict) -> dict:
+        """Begin a training in a process of its own; see :class:`lib.train.TrainingRuns`."""
+        if model not in self._trainers:
+            known = ", ".join(self._trainers) or "none"
+            raise HTTPException(404, f"There is no model {model[:60]!r} to train; there is: {known}.")
+        return self.trainings.start(self._trainers[model].job(params, self.datastore()), params)
+
+    def init_scoring_methods(self):
+        if not isinstance(self.datastore(), CineDatastore):
+            return {}
+        return {"dice": CineScoring(self.segmenter, self.cines)}
+
+    def start_scoring(self, method: str, params: dict) -> dict:
+        """Begin a scoring in the background; see :class:`lib.scoring.ScoringRuns`."""
+        if method not in self._scoring_methods:
+            known = ", ".join(self._scoring_methods) or "none"
+            raise HTTPException(404, f"There is no scoring {method[:60]!r} here; there is: {known}.")
+        return self.scorings.start(self._scoring_methods[method], params, self.datastore())
 
     def _load_sessions(self, load=False):
         return CheckedSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
@@ -58,13 +113,17 @@ class AngioSegApp(MONAILabelApp):
         # and so does not know where to save the label.
         result = super().infer({**request, "image": path}, datastore)
         if save and result["file"]:
-            info = {"model": model, "params": result["params"]}
+            # What a model says takes the place of what it said before: it does not join it.
+            info = {"model": model, "params": result["params"], "replace": True}
             result["label"] = datastore.save_label(image, result["file"], tag, info)
         return result
 
     def stop(self):
-        """Give up the inference that is running: its client gets a 503."""
+        """Give up the inference that is running: its client gets a 503. A training ends with its best model so far."""
         self.segmenter.stopping.set()
+        self.trainings.ask_to_stop()
+        self.scorings.ask_to_stop()
+        self.scores.close()
 
     def _locate(self, image, datastore) -> tuple[str, bool]:
         """The file of an image id, or of an upload; and whether it is in the datastore."""
@@ -81,6 +140,8 @@ class AngioSegApp(MONAILabelApp):
 
     def _is_upload(self, path: str) -> bool:
         # The platform names uploads to this method by their paths: those folders and no others may be read.
+        if "\0" in path:
+            return False
         resolved = Path(path).resolve()
         if not Path(path).is_absolute() or not resolved.exists():
             return False

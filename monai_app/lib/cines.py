@@ -6,7 +6,7 @@ from pathlib import Path
 
 from angioseg.cine import Cine, read_cine
 
-__all__ = ["CineCache"]
+__all__ = ["CineCache", "file_state"]
 
 
 class CineCache:
@@ -23,7 +23,7 @@ class CineCache:
 
     def read(self, path: str) -> Cine:
         """The cine of a file or folder of frames; see :func:`angioseg.cine.read_cine` for what is raised."""
-        key = _state(Path(path))
+        key = file_state(path)
         # One cine is decoded at a time: two clients that ask for the same one wait for one decoding, not two.
         with self._lock:
             cine = self._cines.pop(key, None) or read_cine(path)
@@ -34,7 +34,9 @@ class CineCache:
             return cine
 
 
-def _state(path: Path) -> tuple:
+def file_state(path: str | Path) -> tuple:
+    """What changes when the file, or a file of the folder, does."""
+    path = Path(path)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     stats = [(str(file), file.stat()) for file in files]
     return (str(path), *((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats))

@@ -7,22 +7,27 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from angioseg.cine import CINE_SUFFIXES, is_cine
+from angioseg.cine import CINE_SUFFIXES, Cine, CineError, is_cine, read_cine, read_label, write_label
 from angioseg.cine.atomic import replacing
 from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 
 from lib.ids import check_id, is_id
+from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
 
-__all__ = ["CineDatastore"]
+__all__ = ["MODELS", "CineDatastore"]
+
+MODELS = "angioseg-models"
+"""Folder in the studies folder where trained models are; no cine is looked for in it."""
 
 logger = logging.getLogger("angioseg.server")
 
-LABEL_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-_RESERVED_INFO = ("name", "path", "ts")
+_RESERVED_INFO = ("name", "path", "ts", "id", "frame", "score", "why", "scored")
+_RESERVED_LABEL_INFO = (*_RESERVED_INFO, "annotated_frames", "version", "versions", "file", "problem")
 _SCAN_EVERY_S = 2.0
 
 
@@ -35,11 +40,17 @@ class CineDatastore(LocalDatastore):
     id once given is kept in ``datastore_v2.json``. Labels lie in ``labels/TAG/ID.nrrd`` (also ``.seg.nrrd``, ``.nii``,
     ``.nii.gz``), put there by the server or by hand.
 
+    A label that is saved is never lost: it becomes ``labels/TAG/ID.nrrd`` with the list of its labelled frames in the
+    header, and the one that it takes the place of is kept as ``labels/TAG/versions/ID.NUMBER.nrrd``. A label's info
+    has ``annotated_frames``, ``version`` (from 1) and ``versions``, the files of the earlier ones.
+
     Args:
         studies: a folder this process may write to.
+        read: gives the cine of a file; labels must be on its grid.
     """
 
-    def __init__(self, studies: str):
+    def __init__(self, studies: str, read: Callable[[str], Cine] = read_cine):
+        self._read = read
         self._paths: dict[str, str] = {}
         self._kinds: dict[str, tuple] = {}
         self._unreadable: set[Path] = set()
@@ -67,6 +78,11 @@ class CineDatastore(LocalDatastore):
         self._look()
         return super().json()
 
+    def get_dataset_archive(self, limit_cases):
+        if not self.datalist():
+            raise HTTPException(404, "No cine has a final label yet.")
+        return super().get_dataset_archive(limit_cases)
+
     def get_image_uri(self, image_id):
         if image_id not in self._paths:
             self._look(at_once=True)
@@ -81,6 +97,8 @@ class CineDatastore(LocalDatastore):
         if not is_cine(image_filename):
             raise HTTPException(400, "The upload is not a cine: DICOM, video, NRRD or NIfTI is.")
         name = check_id(image_id + suffix, "image id")
+        if name in (self._datastore.labels_dir, MODELS):
+            raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
         with self._mutex:
             self._reconcile_datastore()
             target = Path(self._datastore_path, name)
@@ -89,6 +107,10 @@ class CineDatastore(LocalDatastore):
                 if taken == name and filecmp.cmp(image_filename, target, shallow=False):
                     return image_id
                 raise HTTPException(409, f"There is another cine {image_id!r} in the studies folder. Use another id.")
+            try:
+                read_cine(image_filename)
+            except CineError as error:
+                raise HTTPException(400, str(error).replace(str(image_filename), "The upload")) from error
             _copy(image_filename, target)
             self._reconcile_datastore()
             if self._paths.get(image_id) != name:
@@ -97,19 +119,76 @@ class CineDatastore(LocalDatastore):
         return image_id
 
     def save_label(self, image_id, label_filename, label_tag, label_info):
+        """Save a label of some frames of a cine.
+
+        Frames that the current label names and the new one does not stay as they are, unless ``label_info`` says
+        ``"replace": true``.
+
+        Args:
+            image_id: of the cine.
+            label_filename: NRRD or NIfTI on the cine's grid.
+            label_tag: such as "final".
+            label_info: ``annotated_frames`` (else those of the file, else its frames with a labelled pixel), and
+                whatever else is to be kept with the label.
+
+        Raises:
+            HTTPException: 400, when it is no label of this cine; 404, when there is no such cine.
+        """
         check_id(label_tag, "label tag")
-        suffix = next((suffix for suffix in LABEL_SUFFIXES if label_filename.lower().endswith(suffix)), None)
-        if suffix is None:
+        if label_suffix(label_filename) is None:
             raise HTTPException(400, f"A label must be one of {', '.join(LABEL_SUFFIXES)}.")
+        info = dict(label_info or {})
+        replace = info.pop("replace", False)
+        self._image(image_id)
+        cine = self._read_image(image_id)
+        new = read_submitted(label_filename, cine, info.get("annotated_frames"))
         with self._mutex:
             image = self._image(image_id)
             folder = Path(self._datastore.label_path(label_tag))
             folder.mkdir(parents=True, exist_ok=True)
-            _copy(label_filename, folder / (image_id + suffix))
-            info = {**(label_info or {}), "ts": int(time.time()), "name": image_id + suffix}
-            image.labels[label_tag] = DataModel(info=info, ext=suffix)
+            current = image.labels.get(label_tag)
+            old = folder / (image_id + current.ext) if current else None
+            if old is not None:
+                new = new if replace else join_labels(new, _read_current(old))
+                self._keep(old, image_id, current.ext)
+            target = folder / f"{image_id}.nrrd"
+            write_label(target, new.mask, cine, new.frames)
+            if old is not None and old != target:
+                old.unlink(missing_ok=True)
+            own = {key: value for key, value in info.items() if key not in _RESERVED_LABEL_INFO}
+            described = self._describe(target, image_id, None, _version_files(folder))
+            image.labels[label_tag] = DataModel(info={**own, "ts": int(time.time()), **described}, ext=".nrrd")
             self._update_datastore_file()
         return image_id
+
+    def _read_image(self, image_id: str) -> Cine:
+        path = self.get_image_uri(image_id)
+        try:
+            return self._read(path)
+        except CineError as error:
+            raise HTTPException(400, str(error).replace(path, f"The cine {image_id!r}")) from error
+
+    def _keep(self, label: Path, image_id: str, suffix: str):
+        """Copy the current label to the earlier versions."""
+        folder = label.parent / VERSIONS
+        folder.mkdir(exist_ok=True)
+        number = 1 + max(_version_files(label.parent).get(image_id, {}), default=0)
+        _copy(str(label), folder / f"{image_id}.{number}{suffix}")
+
+    def _describe(self, label: Path, image_id: str, before: dict | None, versions: dict[str, dict[int, str]]) -> dict:
+        """Info that the label's file itself gives; the file is read only when it has changed."""
+        stat = label.stat()
+        file = [stat.st_mtime_ns, stat.st_size]
+        earlier = versions.get(image_id, {})
+        known = before is not None and before.get("file") == file
+        found = {key: before[key] for key in ("annotated_frames", "problem") if key in before} if known else None
+        return {
+            "name": label.name,
+            "file": file,
+            "version": 1 + max(earlier, default=0),
+            "versions": [f"{VERSIONS}/{earlier[number]}" for number in sorted(earlier)],
+            **(describe_label(label) if found is None else found),
+        }
 
     def remove_image(self, image_id):
         with self._mutex:
@@ -121,18 +200,24 @@ class CineDatastore(LocalDatastore):
             super().remove_image(image_id)
 
     def remove_label(self, label_id, label_tag):
+        """Remove the current label of a cine; it is kept as an earlier version."""
         with self._mutex:
-            self._label(label_id, label_tag)
+            label = self._label(label_id, label_tag)
+            self._keep(Path(self.get_label_uri(label_id, label_tag)), label_id, label.ext)
             super().remove_label(label_id, label_tag)
 
     def update_image_info(self, image_id, info):
         with self._mutex:
-            self._image(image_id).image.info.update(_own_info(info))
+            own = _own_info(info)
+            if not isinstance(own.get("strategy", {}), dict):
+                raise HTTPException(400, "`strategy` in an image's information is the server's own.")
+            self._image(image_id).image.info.update(own)
             self._update_datastore_file()
 
     def update_label_info(self, label_id, label_tag, info):
         with self._mutex:
-            self._label(label_id, label_tag).info.update(_own_info(info))
+            own = {key: value for key, value in info.items() if key not in _RESERVED_LABEL_INFO}
+            self._label(label_id, label_tag).info.update(own)
             self._update_datastore_file()
 
     def _image(self, image_id) -> ImageLabelModel:
@@ -186,7 +271,7 @@ class CineDatastore(LocalDatastore):
                 return
             seen.add(real)
             for path in sorted(folder.iterdir()):
-                if not is_id(path.name) or (folder == root and path.name == self._datastore.labels_dir):
+                if not is_id(path.name) or (folder == root and path.name in (self._datastore.labels_dir, MODELS)):
                     continue
                 try:
                     if path.is_dir():
@@ -222,15 +307,21 @@ class CineDatastore(LocalDatastore):
     def _scan_labels(self, before) -> dict[str, dict[str, DataModel]]:
         labels: dict[str, dict[str, DataModel]] = {}
         root = Path(self._datastore.label_path(None))
-        for file in sorted(root.glob("*/*")):
-            tag, name = file.parent.name, file.name
-            for suffix in LABEL_SUFFIXES:
-                image_id = name.removesuffix(suffix)
-                if image_id != name and image_id in self._paths and tag not in labels.get(image_id, {}):
-                    old = before[image_id].labels.get(tag) if image_id in before else None
-                    info = old.info if old and old.ext == suffix else {"ts": int(file.stat().st_mtime), "name": name}
-                    labels.setdefault(image_id, {})[tag] = DataModel(info=info, ext=suffix)
-                    break
+        for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+            tag, versions = folder.name, _version_files(folder)
+            for file in sorted(folder.iterdir()):
+                suffix = label_suffix(file.name)
+                image_id = file.name[: -len(suffix)] if suffix else ""
+                if image_id not in self._paths or tag in labels.get(image_id, {}) or not file.is_file():
+                    continue
+                old = before[image_id].labels.get(tag) if image_id in before else None
+                info = old.info if old and old.ext == suffix else {"ts": int(file.stat().st_mtime)}
+                try:
+                    described = self._describe(file, image_id, info, versions)
+                except FileNotFoundError:
+                    continue  # removed by hand since it was listed
+                info = {key: value for key, value in info.items() if key != "problem"}
+                labels.setdefault(image_id, {})[tag] = DataModel(info={**info, **described}, ext=suffix)
         return labels
 
     def _update_datastore_file(self, lock=True):
@@ -268,6 +359,24 @@ def _suffix(path: str) -> str:
 
 def _own_info(info: dict) -> dict:
     return {key: value for key, value in info.items() if key not in _RESERVED_INFO}
+
+
+def _read_current(path: Path) -> Label | None:
+    try:
+        return Label(*read_label(path))
+    except CineError:
+        return None  # put there by hand, and no label: it is kept as a version, and says nothing about any frame
+
+
+def _version_files(folder: Path) -> dict[str, dict[int, str]]:
+    """Earlier labels of one tag: id -> number -> name of the file."""
+    found: dict[str, dict[int, str]] = {}
+    for path in (folder / VERSIONS).glob("*"):
+        suffix = label_suffix(path.name)
+        image_id, _, number = path.name[: -len(suffix)].rpartition(".") if suffix else ("", "", "")
+        if image_id and number.isdecimal():
+            found.setdefault(image_id, {})[int(number)] = path.name
+    return found
 
 
 def _copy(source: str, target: Path):

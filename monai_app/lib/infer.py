@@ -10,11 +10,15 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from angioseg.cine import write_label
+from angioseg.cine import Cine, write_label
 from angioseg.errors import AngioSegError
 from angioseg.keyframes import FrameMeasure, rank_key_frames
 from angioseg.segmentation import Segmentation, Segmenter
+from angioseg.selection import FrameScore, score_frame
+from angioseg.versions import Version, Versions
 from fastapi import HTTPException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
@@ -26,34 +30,69 @@ logger = logging.getLogger("angioseg.server")
 
 
 class SharedSegmenter:
-    """One model in memory, loaded at the first use, used by one request at a time."""
+    """The newest model in memory, loaded at its first use, used by one request at a time.
 
-    def __init__(self, model=None, device=None):
+    Args:
+        versions: says which model is the newest; asked at every request.
+        device: "cpu", "cuda"; a GPU where there is one when None.
+    """
+
+    def __init__(self, versions: Versions, device=None):
         self.stopping = threading.Event()
-        self._options = {"model": model, "device": device}
-        self._segmenter: Segmenter | None = None
-        self._lock = threading.Lock()
+        self._versions = versions
+        self._device = device
+        self._loaded: tuple[Version, Segmenter] | None = None
+        self._turns = threading.Condition()
+        self._busy = False
+        self._waiting = 0
 
     def load(self) -> Segmenter:
-        """Load the model now.
+        """Load the newest model now, unless it is loaded.
 
         Raises:
             AngioSegError: when its weights are missing or not of this network.
         """
-        if self._segmenter is None:
-            self._segmenter = Segmenter(**self._options)
-        return self._segmenter
+        version = self._versions.current()
+        if self._loaded is None or self._loaded[0] != version:
+            self._loaded = None  # two models at once may not fit the memory
+            self._loaded = version, Segmenter(version.weights, self._device, bundle=version.bundle)
+        return self._loaded[1]
 
     def __call__(self, cine, frames, threshold: float | None = None) -> Segmentation:
         """Segment ``frames`` of ``cine``, with the bundle's threshold when there is none given."""
-        with self._lock:
+        with self._turn(first=True) as segmenter:
+            return segmenter(cine, frames, progress=self._go_on, threshold=threshold)
+
+    def score(self, cine: Cine, frame: int) -> tuple[str, FrameScore]:
+        """Score a frame when nobody waits for a segmentation: (digest of the model's weights, scores)."""
+        with self._turn(first=False) as segmenter:
+            self._go_on()
+            return segmenter.model["weights"], score_frame(segmenter, cine, frame)
+
+    def weights(self) -> str:
+        """Digest of the newest model's weights."""
+        with self._turn(first=False) as segmenter:
+            return segmenter.model["weights"]
+
+    @contextmanager
+    def _turn(self, first: bool) -> Iterator[Segmenter]:
+        with self._turns:
+            self._waiting += first
+            self._turns.wait_for(lambda: not self._busy and (first or not self._waiting))
+            self._waiting -= first
+            self._busy = True
+        try:
             try:
                 segmenter = self.load()
             except AngioSegError as error:
                 raise HTTPException(503, f"The model cannot be loaded: {error}") from error
-            return segmenter(cine, frames, progress=self._go_on, threshold=threshold)
+            yield segmenter
+        finally:
+            with self._turns:
+                self._busy = False
+                self._turns.notify_all()
 
-    def _go_on(self, done: int, total: int):
+    def _go_on(self, *_):
         if self.stopping.is_set():
             raise HTTPException(503, "The server is stopping.")
 

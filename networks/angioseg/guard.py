@@ -6,7 +6,9 @@ so its endpoints are served from here: in threads, with one clear line for what 
 """
 
 import asyncio
+import base64
 import functools
+import hmac
 import inspect
 import json
 import logging
@@ -20,17 +22,22 @@ __all__ = ["create_app"]
 
 logger = logging.getLogger("angioseg.server")
 
+_MAX_NAME = 200
 _JSON_OBJECTS = ("params", "info")
 
 
-def create_app(instance):
+def create_app(instance, token: str | None = None, max_upload: int = 4 << 30):
     """The web application around a MONAI Label app.
 
     Args:
         instance: the ``MONAILabelApp`` that ``monailabel.interfaces.utils.app.app_instance`` gives.
+        token: what every request must carry, as ``Authorization: Bearer TOKEN`` or as the password of HTTP Basic with
+            any user; None asks for nothing.
+        max_upload: bytes that a request may send.
 
     Returns:
-        A ``fastapi.FastAPI`` with the platform's endpoints for the parts that the app has.
+        A ``fastapi.FastAPI`` with the platform's endpoints for the parts that the app has, and the app's own
+        ``routers()``.
     """
     from fastapi import FastAPI, Request
     from fastapi.exceptions import RequestValidationError
@@ -49,8 +56,8 @@ def create_app(instance):
     modules = [info, infer, activelearning, datastore, session]
     if settings.MONAI_LABEL_AUTH_ENABLE:
         modules.append(login)
-    for module in modules:
-        for route in module.router.routes:
+    for router in [*(module.router for module in modules), *instance.routers()]:
+        for route in router.routes:
             app.add_api_route(
                 settings.MONAI_LABEL_API_STR + route.path,
                 _in_thread(route.endpoint),
@@ -68,6 +75,9 @@ def create_app(instance):
         return JSONResponse({"detail": "; ".join(lines)}, status_code=422)
 
     origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]
+    app.add_middleware(_Bounded, most=max_upload)
+    if token is not None:
+        app.add_middleware(_TokenOnly, token=token)
     app.add_middleware(_KnownPagesOnly, origins=origins)
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
@@ -77,18 +87,28 @@ def create_app(instance):
 def _in_thread(endpoint):
     """A synchronous form of an endpoint, which FastAPI runs in a thread, with its errors told in one line each.
 
-    The platform's endpoints are coroutines that await nothing: each can be run to its end in any thread.
+    The platform's endpoints are coroutines that await nothing: each can be run to its end in any thread. The app's own
+    are no coroutines.
     """
     from fastapi import HTTPException
+    from starlette.datastructures import UploadFile
 
     # Not functools.wraps alone: FastAPI looks through `__wrapped__`, finds the coroutine, and would run it on the loop.
     @functools.wraps(endpoint)
     def run(*args, **kwargs):
+        done = False
         try:
             for name in _JSON_OBJECTS:
                 if isinstance(kwargs.get(name), str):
                     _check_json_object(name, kwargs[name])
-            return asyncio.run(endpoint(*args, **kwargs))
+            for value in kwargs.values():
+                for upload in value if isinstance(value, list) else [value]:
+                    if isinstance(upload, UploadFile):
+                        upload.filename = _plain_name(upload.filename)
+            result = endpoint(*args, **kwargs)
+            result = asyncio.run(result) if inspect.iscoroutine(result) else result
+            done = True
+            return result
         except HTTPException as error:
             # The platform's own 500s are requests that cannot be met, such as one without any image.
             raise (HTTPException(400, error.detail) if error.status_code == 500 else error) from None
@@ -97,6 +117,10 @@ def _in_thread(endpoint):
         except Exception as error:
             status, line = _describe(error)
             raise HTTPException(status, line) from error
+        finally:
+            if not done and "background_tasks" in kwargs:
+                # They remove what was uploaded; after an error nobody else runs them.
+                asyncio.run(kwargs["background_tasks"]())
 
     del run.__wrapped__
     run.__signature__ = inspect.signature(endpoint)
@@ -110,6 +134,14 @@ def _check_json_object(name: str, text: str) -> None:
         raise AngioSegError(f"`{name}` is not valid JSON: {error}.") from error
     if not isinstance(value, dict):
         raise AngioSegError(f"`{name}` must be a JSON object, as {{}}.")
+
+
+def _plain_name(name: str | None) -> str | None:
+    """The last part of the path that a client calls its upload by: the platform makes paths of it, or of its ending."""
+    name = name and name.replace("\\", "/").rpartition("/")[2]
+    if name and (name in (".", "..") or not name.isprintable() or len(name.encode()) > _MAX_NAME):
+        raise AngioSegError(f"The name of the uploaded file must be a plain one of at most {_MAX_NAME} bytes.")
+    return name
 
 
 def _describe(error: Exception) -> tuple[int, str]:
@@ -150,3 +182,64 @@ class _KnownPagesOnly:
                 response = JSONResponse({"detail": f"Pages of {origin[:200]} may not call this server."}, 403)
                 return await response(scope, receive, send)
         return await self.app(scope, receive, send)
+
+
+class _TokenOnly:
+    """Refuses requests without the token; what it compares takes the same time, however much of it is right."""
+
+    def __init__(self, app, token):
+        self.app = app
+        self.token = token.encode()
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http" and not self._knows(dict(scope["headers"]).get(b"authorization", b"")):
+            from fastapi.responses import JSONResponse
+
+            response = JSONResponse(
+                {"detail": "This server asks for its token: as a bearer token, or as the password of any user."},
+                401,
+                {"WWW-Authenticate": 'Basic realm="AngioSeg", charset="UTF-8"'},
+            )
+            return await response(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+    def _knows(self, authorization: bytes) -> bool:
+        scheme, _, given = authorization.partition(b" ")
+        if scheme.lower() == b"basic":
+            try:
+                given = base64.b64decode(given, validate=True).partition(b":")[2]
+            except ValueError:
+                return False
+        elif scheme.lower() != b"bearer":
+            return False
+        return hmac.compare_digest(given.strip(), self.token)
+
+
+class _Bounded:
+    """Refuses requests that send too much, at once where they say so, else when they have."""
+
+    def __init__(self, app, most):
+        self.app = app
+        self.most = most
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        from fastapi import HTTPException
+        from fastapi.responses import JSONResponse
+
+        line = f"The request is too large: this server takes {self.most / 2**20:g} MB at once."
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self.most:
+            return await JSONResponse({"detail": line}, 413)(scope, receive, send)
+        received = 0
+
+        async def receive_some():
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.most:
+                raise HTTPException(413, line)
+            return message
+
+        return await self.app(scope, receive_some, send)

@@ -20,7 +20,7 @@ from .keyframes import FrameMeasure, KeyFrame, measure_frames, rank_key_frames
 from .nets import read_state, weights_arguments
 from .paths import bundle_dir
 
-__all__ = ["Segmentation", "Segmenter", "parse_frames"]
+__all__ = ["Segmentation", "Segmenter", "parse_frames", "weights_overrides"]
 
 
 def parse_frames(value: object, num_frames: int) -> range:
@@ -101,6 +101,11 @@ class Segmenter:
         threshold: probability from which a pixel is vessel; the bundle's when None.
         bundle: bundle folder; the one that ships when None.
 
+    Attributes:
+        network: windows (B, 1, 2N+1, h, w) to logits (B, 1, h, w).
+        num_neighbors: N.
+        preprocessing: dictionary transform of ``image``, frames as in the file to frames on the network's grid.
+
     Raises:
         AngioSegError: when the weights, the device or the threshold cannot be used.
     """
@@ -116,10 +121,12 @@ class Segmenter:
         model = Path(model or bundle / "models" / "model.pt")
         self._config = ConfigParser()
         self._config.read_config(bundle / "configs" / "inference.json")
-        self._config.update({"bundle_root": str(bundle), "model": str(model), **_overrides(model, device)})
+        self._config.update({"bundle_root": str(bundle), "model": str(model), **weights_overrides(model, device)})
         self._threshold = self._config["threshold"] if threshold is None else threshold
         self._inferer(self._threshold)  # a wrong threshold is told at once
         self.network = self._config.get_parsed_content("network")
+        self.num_neighbors = self._config.get_parsed_content("num_neighbors")
+        self.preprocessing = self._config.get_parsed_content("frame_preprocessing")
         metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         self.model = {"name": "angioseg", "version": metadata["version"], "weights": digest[:12]}
@@ -177,7 +184,19 @@ class Segmenter:
         )
 
 
-def _overrides(model: Path, device: str | None) -> dict:
+def weights_overrides(model: Path, device: str | None) -> dict:
+    """What a file of weights and a device change in the bundle's configs.
+
+    Args:
+        model: file of weights.
+        device: "cpu", "cuda", "cuda:1"; the config's own choice when None.
+
+    Returns:
+        ``num_neighbors``, and ``device`` when one is given.
+
+    Raises:
+        AngioSegError: when one of them cannot be used.
+    """
     overrides: dict[str, object] = {}
     try:
         overrides["num_neighbors"] = weights_arguments(read_state(model))["num_neighbors"]

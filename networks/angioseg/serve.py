@@ -25,6 +25,8 @@ __all__ = ["serve", "start_server"]
 
 logger = logging.getLogger("angioseg.server")
 
+_SHORTEST_TOKEN = 8
+_TOKEN = "ANGIOSEG_STARTED_WITH_TOKEN"
 _READY = "AngioSeg server ready at "
 
 # Optional parts of what the platform imports, unused here, that take a third of the time to start.
@@ -38,6 +40,8 @@ def serve(
     *,
     model: str | os.PathLike | None = None,
     device: str | None = None,
+    token: str | None = None,
+    max_upload_mb: int = 4096,
 ) -> None:
     """Run the MONAI Label server on a folder of cines until Ctrl-C or SIGTERM.
 
@@ -49,8 +53,11 @@ def serve(
         studies: folder with the cines; labels are written to its ``labels`` folder.
         host: address to listen at. The default is this machine only.
         port: port to listen at; 0 takes a free one. The line that says "ready" names it.
-        model: weights to use instead of those that come with the package.
+        model: weights to use instead of those that come with the package, until a training in ``studies`` has given
+            better ones.
         device: ``cpu``, ``cuda``, ``cuda:1``; by default a GPU where there is one.
+        token: what requests must carry, as a bearer token or as the password of any user; None asks for nothing.
+        max_upload_mb: the most that one request may send.
 
     Raises:
         AngioSegError: when the server is not installed, the folder is not there or cannot be written to, the address
@@ -59,13 +66,15 @@ def serve(
     studies = _check(studies)
     if model is not None and not Path(model).is_file():
         raise AngioSegError(f"{model}: no such weights file.")
+    if token is not None and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable()):
+        raise AngioSegError(f"The token must have {_SHORTEST_TOKEN} characters or more, all of them printable ASCII.")
     with _listen(host, port) as listener, _private_folder() as folder:
         port = listener.getsockname()[1]
         conf = {"model": model and str(Path(model).resolve()), "device": device}
         _configure(studies, port, {key: value for key, value in conf.items() if value}, folder)
-        if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+        if token is None and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
             logger.warning("Every machine that can reach %s can read these cines and change their labels.", host)
-        server = _server()
+        server = _server(token, max_upload_mb << 20)
         server.ready = f"{_READY}http://{f'[{host}]' if ':' in host else host}:{port}/"
         server.run(sockets=[listener])
     if not server.started:
@@ -79,6 +88,7 @@ def start_server(
     host: str = "127.0.0.1",
     port: int = 0,
     timeout: float = 300.0,
+    token: str | None = None,
     **options,
 ) -> Iterator[str]:
     """Run :func:`serve` in a process of its own while the block runs.
@@ -88,6 +98,7 @@ def start_server(
         host: address to listen at.
         port: port to listen at; 0 takes a free one.
         timeout: seconds to wait until the server answers.
+        token: see :func:`serve`.
         options: further arguments of :func:`serve`.
 
     Yields:
@@ -106,6 +117,8 @@ def start_server(
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                # Not an argument: other users of this machine can read those.
+                env={**os.environ, _TOKEN: token or ""},
             )
         try:
             yield _wait_ready(process, log, timeout)
@@ -176,7 +189,7 @@ def _configure(studies: Path, port: int, conf: dict, folder: str) -> None:
     warnings.simplefilter("ignore")
 
 
-def _server():
+def _server(token: str | None, max_upload: int):
     with _hidden(_UNUSED):
         import uvicorn
         from monailabel.interfaces.utils.app import app_instance
@@ -185,7 +198,7 @@ def _server():
 
         instance = app_instance()
         instance.segmenter.load()
-        app = create_app(instance)
+        app = create_app(instance, token, max_upload)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets=None):
@@ -252,7 +265,7 @@ def _main() -> None:
     signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=stop_with_parent, daemon=True).start()
     try:
-        serve(**json.loads(sys.argv[1]))
+        serve(**json.loads(sys.argv[1]), token=os.environ.pop(_TOKEN, "") or None)
     except AngioSegError as error:
         sys.exit(str(error))
 

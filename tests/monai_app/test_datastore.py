@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from angioseg.cine import write_label
+from angioseg.cine import Cine, read_label, write_cine, write_label
 from fastapi import HTTPException
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,30 +99,154 @@ def test_labels_attach_by_their_name(tmp_path, image, ending):
     assert store.status() == {"total": 2, "completed": 1, "label_tags": {"final": 1}}
 
 
-def test_a_label_is_saved_found_again_and_removed(tmp_path):
-    make(tmp_path, "a/run.dcm")
-    label = tmp_path / "label.nrrd"
-    write_label(label, np.ones((2, 4, 4), np.uint8), [0.0, 66.0], [1])
-    store = CineDatastore(str(tmp_path))
-    store.save_label("a__run", str(label), "final", {"annotated_frames": [1], "name": "../../elsewhere"})
-    again = CineDatastore(str(tmp_path))
-    assert again.get_label_info("a__run", "final")["annotated_frames"] == [1]
-    saved = tmp_path / "labels" / "final" / "a__run.nrrd"
-    assert again.get_label_uri("a__run", "final") == str(saved.resolve())
-    assert saved.read_bytes() == label.read_bytes()
-    again.remove_label("a__run", "final")
-    assert not saved.exists()
-    assert again.get_labeled_images() == []
+@pytest.fixture
+def labelled(tmp_path):
+    """A store with one cine of 4 frames, and a way to save a label whose pixels have one value in the given frames."""
+    frames = np.arange(4 * 6 * 8, dtype=np.uint8).reshape(4, 6, 8)
+    cine = Cine(frames=frames, times_ms=np.arange(4) * 66.0)
+    (tmp_path / "studies" / "a").mkdir(parents=True)
+    write_cine(tmp_path / "studies" / "a" / "run.nrrd", cine)
+    store = CineDatastore(str(tmp_path / "studies"))
+
+    def save(mask, listed, tag="final", **info):
+        write_label(tmp_path / "label.nrrd", mask, cine, listed)
+        store.save_label("a__run", str(tmp_path / "label.nrrd"), tag, info)
+        return read_label(tmp_path / "studies" / "labels" / tag / "a__run.nrrd")
+
+    return store, save, tmp_path / "studies"
+
+
+def mask_of(**frames) -> np.ndarray:
+    """(4, 6, 8), with ``f2=5`` five labelled pixels in frame 2."""
+    mask = np.zeros((4, 6, 8), np.uint8)
+    for name, pixels in frames.items():
+        mask[int(name[1:])].flat[:pixels] = 1
+    return mask
+
+
+def test_a_label_is_saved_found_again_and_removed(labelled):
+    store, save, studies = labelled
+    mask, frames = save(mask_of(f1=5), [1, 2], name="../../elsewhere", author="kept", version=77)
+    assert (frames, mask.sum()) == ([1, 2], 5)
+    for again in (store, CineDatastore(str(studies))):
+        info = again.get_label_info("a__run", "final")
+        assert (info["annotated_frames"], info["version"], info["versions"]) == ([1, 2], 1, [])
+        assert (info["name"], info["author"]) == ("a__run.nrrd", "kept")
+        assert again.get_label_uri("a__run", "final") == str((studies / "labels/final/a__run.nrrd").resolve())
+    store.remove_label("a__run", "final")
+    assert not (studies / "labels/final/a__run.nrrd").exists()
+    assert store.get_labeled_images() == []
+    assert (studies / "labels/final/versions/a__run.1.nrrd").exists()
+
+
+@pytest.mark.parametrize(
+    ("second", "listed", "info", "frames", "pixels"),
+    [
+        (mask_of(f1=3), [1], {}, [0, 1], [5, 3, 0, 0]),
+        (mask_of(f2=3), [2], {}, [0, 1, 2], [5, 5, 3, 0]),
+        (mask_of(), [0], {}, [0, 1], [0, 5, 0, 0]),
+        (mask_of(f0=9, f2=3), [3], {"annotated_frames": [2]}, [0, 1, 2], [5, 5, 3, 0]),
+        (mask_of(f1=3), [1], {"replace": True}, [1], [0, 3, 0, 0]),
+    ],
+)
+def test_a_second_label_joins_the_first_and_loses_nothing(labelled, second, listed, info, frames, pixels):
+    store, save, studies = labelled
+    first, _ = save(mask_of(f0=5, f1=5), [0, 1])
+    mask, found = save(second, listed, **info)
+    assert found == store.get_label_info("a__run", "final")["annotated_frames"] == frames
+    assert mask.sum(axis=(1, 2)).tolist() == pixels
+    info = CineDatastore(str(studies)).get_label_info("a__run", "final")
+    assert (info["version"], info["versions"]) == (2, ["versions/a__run.1.nrrd"])
+    kept, listed = read_label(studies / "labels" / "final" / info["versions"][0])
+    assert np.array_equal(kept, first)
+    assert listed == [0, 1]
+
+
+def test_a_label_put_there_by_hand_gives_way_to_a_saved_one_and_is_kept(labelled):
+    store, save, studies = labelled
+    write_label(studies / "labels/final/a__run.nrrd", mask_of(f3=4), [0.0, 1.0, 2.0, 3.0], [3])
+    (studies / "labels/final/a__run.nrrd").rename(studies / "labels/final/a__run.seg.nrrd")
+    store.refresh()
+    assert store.get_label_info("a__run", "final")["annotated_frames"] == [3]
+    _, frames = save(mask_of(f0=1), [0])
+    assert frames == [0, 3]
+    store.refresh()
+    assert store.get_label_uri("a__run", "final").endswith("a__run.nrrd")
+    assert store.get_label_info("a__run", "final")["versions"] == ["versions/a__run.1.seg.nrrd"]
+
+
+def test_the_list_of_frames_is_that_of_the_file_even_if_the_server_died_before_it_wrote_it_down(labelled):
+    _, save, studies = labelled
+    save(mask_of(f0=5), [0])
+    listed = (studies / "datastore_v2.json").read_bytes()
+    save(mask_of(f2=5), [2])
+    (studies / "datastore_v2.json").write_bytes(listed)
+    info = CineDatastore(str(studies)).get_label_info("a__run", "final")
+    assert (info["annotated_frames"], info["version"]) == ([0, 2], 2)
+
+
+def put(shape, path, header="[0]"):
+    write_label(path, np.ones(shape, np.uint8), np.arange(float(shape[0])), [0])
+    path.write_bytes(path.read_bytes().replace(b"annotated_frames:=[0]", f"annotated_frames:={header}".encode()))
+
+
+@pytest.mark.parametrize(
+    ("write", "info", "line"),
+    [
+        (lambda path: put((4, 6, 7), path), {}, "The label is 7 x 6 x 4; its cine is 8 x 6 x 4 (x, y, t)."),
+        (lambda path: put((3, 6, 8), path), {}, "The label is 8 x 6 x 3; its cine is 8 x 6 x 4 (x, y, t)."),
+        (lambda path: put((4, 8, 6), path), {}, "The label is 6 x 8 x 4; its cine is 8 x 6 x 4 (x, y, t)."),
+        (lambda path: put((4, 6, 8), path, "[9]"), {}, "The label: its annotated_frames must be a list of"),
+        (lambda path: put((4, 6, 8), path), {"annotated_frames": [4]}, "`annotated_frames` names frame 4: "),
+        (lambda path: put((4, 6, 8), path), {"annotated_frames": [-1]}, "`annotated_frames` names frame -1"),
+        (
+            lambda path: put((4, 6, 8), path),
+            {"annotated_frames": "all"},
+            "`annotated_frames` must be a list",
+        ),
+        (
+            lambda path: put((4, 6, 8), path),
+            {"annotated_frames": [True]},
+            "`annotated_frames` must be a list",
+        ),
+        (lambda path: put((4, 6, 8), path), {"annotated_frames": []}, "The label has no labelled frame"),
+        (lambda path: put((4, 6, 8), path, "[]"), {}, "The label has no labelled frame"),
+        (
+            lambda path: write_cine(path, Cine(np.arange(192, dtype=np.uint8).reshape(4, 6, 8), np.arange(4.0))),
+            {},
+            "The label holds several values",
+        ),
+        (lambda path: path.write_bytes(DICOM), {}, "The label cannot be read"),
+        (lambda path: path.write_bytes(b"NRRD0004\n"), {}, "The label cannot be read"),
+        (lambda path: path.write_bytes(b""), {}, "The label cannot be read"),
+    ],
+)
+def test_what_is_no_label_of_this_cine_is_refused_and_nothing_is_stored(labelled, tmp_path, write, info, line):
+    store, _, studies = labelled
+    write(tmp_path / "label.nrrd")
+    before = sorted(studies.rglob("*"))
+    with pytest.raises(HTTPException) as caught:
+        store.save_label("a__run", str(tmp_path / "label.nrrd"), "final", info)
+    assert caught.value.status_code == 400
+    assert caught.value.detail.startswith(line)
+    assert str(tmp_path) not in caught.value.detail
+    assert sorted(studies.rglob("*")) == before
+
+
+def write_upload(folder: Path) -> Path:
+    path = folder / "upload.nrrd"
+    write_cine(path, Cine(frames=np.zeros((2, 4, 4), np.uint8), times_ms=np.arange(2.0)))
+    return path
 
 
 def test_an_upload_becomes_an_image(tmp_path):
     studies = tmp_path / "studies"
-    upload = make(tmp_path, "upload.dcm") / "upload.dcm"
+    upload = write_upload(tmp_path)
     store = CineDatastore(str(studies))
     assert store.add_image("run", str(upload), {"note": 1, "name": "../../elsewhere"}) == "run"
-    assert (studies / "run.dcm").read_bytes() == DICOM
+    assert (studies / "run.nrrd").read_bytes() == upload.read_bytes()
     assert store.get_image_info("run")["note"] == 1
-    assert store.get_image_info("run")["name"] == "run.dcm"
+    assert store.get_image_info("run")["name"] == "run.nrrd"
     assert store.add_image("run", str(upload), {}) == "run"
     store.remove_image("run")
     assert list(studies.glob("run*")) == []
@@ -165,6 +289,7 @@ def test_names_that_are_no_names_are_refused_and_nothing_is_written(tmp_path, ac
         (lambda store, folder: store.save_label("nobody", str(folder / "upload.nrrd"), "final", {}), 404),
         (lambda store, folder: store.save_label("run", str(folder / "notes.txt"), "final", {}), 400),
         (lambda store, folder: store.add_image("notes", str(folder / "notes.txt"), {}), 400),
+        (lambda store, folder: store.add_image("text", str(folder / "text.nrrd"), {}), 400),
         (lambda store, folder: store.add_image("run", str(folder / "upload.nrrd"), {}), 409),
         (lambda store, folder: store.add_image("run.dcm", str(folder / "upload.nrrd"), {}), 200),
         (lambda store, folder: store.remove_image("nobody"), 404),
@@ -174,7 +299,8 @@ def test_names_that_are_no_names_are_refused_and_nothing_is_written(tmp_path, ac
     ],
 )
 def test_what_cannot_be_done_is_refused(tmp_path, action, status):
-    make(tmp_path, "upload.nrrd", "elsewhere/1.png")
+    make(tmp_path, "text.nrrd", "elsewhere/1.png")
+    write_upload(tmp_path)
     (tmp_path / "notes.txt").write_text("notes")
     store = CineDatastore(str(make(tmp_path / "studies", "run.dcm")))
     (tmp_path / "studies" / "link").symlink_to(tmp_path / "elsewhere")

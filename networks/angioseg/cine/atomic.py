@@ -15,6 +15,8 @@ __all__ = ["replacing"]
 def replacing(path: Path) -> Iterator[Path]:
     """A new name beside ``path`` to write to; it becomes ``path`` when the block ends well, else it is removed.
 
+    When the block has ended, the file is on the disk: neither a killed process nor a lost power takes it back.
+
     Raises:
         CineError: when the file system refuses.
     """
@@ -22,9 +24,21 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         try:
             yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
             os.replace(temporary, path)
+            if os.name == "posix":
+                _sync_folder(path.parent)
         except OSError as error:
             raise CineError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

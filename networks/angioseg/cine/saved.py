@@ -71,7 +71,7 @@ def read_label(path: str | PathLike) -> tuple[np.ndarray, list[int]]:
         annotated_frames: the frames that the file lists; where it lists none, those with a labelled pixel.
 
     Raises:
-        CineError: when it cannot be read, or holds values that no label has.
+        CineError: when it cannot be read, lists frames that it does not have, or holds values that no label has.
     """
     cine = read_cine(path)
     mask = cine.frames

@@ -127,6 +127,8 @@ def _cine(
         )
     times_ms, times_source, times_warnings = header.frame_times(values, count, index_values, index_unit)
     listed = header.annotated_frames(values, count)
+    if listed is None and header.ANNOTATED in values:
+        raise CineError(f"{path}: its {header.ANNOTATED} must be a list of its frames, 0 to {count - 1}")
     spacing = tuple(float(s) for s in sizes[-2:])
     return Cine(
         frames,

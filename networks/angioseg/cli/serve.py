@@ -21,8 +21,18 @@ def _serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8000,
     model: Annotated[Path | None, typer.Option(help="File of weights, instead of those that come along.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU where there is one.")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ANGIOSEG_TOKEN",
+            show_envvar=True,
+            help="Asked of every request, as a bearer token or as any user's password. Other users of this machine "
+            "can read a command line: better set the variable.",
+        ),
+    ] = None,
+    max_upload_mb: Annotated[int, typer.Option(min=1, help="The most that one request may send.")] = 4096,
 ) -> None:
     """Run the MONAI Label server until Ctrl-C."""
     from angioseg.serve import serve
 
-    serve(studies, host, port, model=model, device=device)
+    serve(studies, host, port, model=model, device=device, token=token, max_upload_mb=max_upload_mb)

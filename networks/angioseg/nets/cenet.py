@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import ResNet34_Weights, resnet34
 
+from ..cine.atomic import replacing
 from ..errors import AngioSegError
 
 __all__ = ["CENet3D2D", "from_published", "load_weights", "read_state", "save_weights", "weights_arguments"]
@@ -393,10 +393,6 @@ def save_weights(network: CENet3D2D, path: str | Path) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
-    try:
+    with replacing(path) as temporary:
         torch.save(state, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

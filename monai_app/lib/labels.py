@@ -1,0 +1,105 @@
+"""Labels as they come in: what is taken, and how a new one joins the frames that were labelled before."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from angioseg.cine import Cine, CineError, read_label
+from fastapi import HTTPException
+
+__all__ = ["LABEL_SUFFIXES", "VERSIONS", "Label", "describe_label", "join_labels", "label_suffix", "read_submitted"]
+
+LABEL_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
+VERSIONS = "versions"
+"""Folder beside the current labels of a tag: earlier ones, as ``ID.NUMBER.nrrd``."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label on a cine's grid.
+
+    Attributes:
+        mask: uint8 (T, H, W), 1 = vessel.
+        frames: the frames that somebody has labelled; the others are unknown.
+    """
+
+    mask: np.ndarray
+    frames: list[int]
+
+
+def label_suffix(name: str) -> str | None:
+    """The ending of a label's file, or None where it is no label."""
+    return next((suffix for suffix in LABEL_SUFFIXES if name.lower().endswith(suffix)), None)
+
+
+def read_submitted(path: str, cine: Cine, listed: object = None) -> Label:
+    """Read the label that a client has sent for a cine.
+
+    Args:
+        path: the file.
+        cine: what it labels.
+        listed: the client's ``annotated_frames``; those of the file, or its frames with a labelled pixel, when None.
+
+    Raises:
+        HTTPException: 400, when it is no label, not on the cine's grid, or names frames that the cine does not have.
+    """
+    _check_grid(path, cine)
+    try:
+        mask, frames = read_label(path)
+    except CineError as error:
+        raise HTTPException(400, str(error).replace(str(path), "The label")) from error
+    if mask.shape != cine.shape:
+        raise HTTPException(400, _wrong_grid(mask.shape[::-1], cine))
+    vessel = int(mask.max())
+    if ((mask != 0) & (mask != vessel)).any():
+        raise HTTPException(400, "The label holds several values: 0 is background, and one other value is vessel.")
+    if listed is not None:
+        if not isinstance(listed, list) or not all(type(frame) is int for frame in listed):
+            raise HTTPException(400, "`annotated_frames` must be a list of frame numbers, as [3, 17].")
+        outside = [frame for frame in listed if not 0 <= frame < cine.num_frames]
+        if outside:
+            raise HTTPException(
+                400, f"`annotated_frames` names frame {outside[0]}: the cine has frames 0 to {cine.num_frames - 1}."
+            )
+        frames = sorted(set(listed))
+    if not frames:
+        raise HTTPException(400, "The label has no labelled frame: name the empty ones in `annotated_frames`.")
+    return Label((mask > 0).view(np.uint8), frames)
+
+
+def join_labels(new: Label, before: Label | None) -> Label:
+    """The new label, with the frames of the one before that the new one does not name."""
+    if before is None or before.mask.shape != new.mask.shape:
+        return new
+    mask = new.mask.copy()
+    kept = [frame for frame in before.frames if frame not in new.frames]
+    mask[kept] = before.mask[kept]
+    return Label(mask, sorted({*new.frames, *kept}))
+
+
+def describe_label(path: Path) -> dict:
+    """What the datastore says about a label's file: its ``annotated_frames``, or the ``problem`` with it."""
+    try:
+        return {"annotated_frames": read_label(path)[1]}
+    except CineError as error:
+        return {"annotated_frames": [], "problem": str(error).replace(str(path), "The label")}
+
+
+def _check_grid(path: str, cine: Cine) -> None:
+    """Compare sizes before pixels are unpacked: a small file may claim more than the memory holds."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise HTTPException(400, "The label cannot be read: it is cut short, damaged or of another kind.") from error
+    size = reader.GetSize()
+    if int(np.prod(size, dtype=np.float64)) * reader.GetNumberOfComponents() != cine.frames.size:
+        raise HTTPException(400, _wrong_grid(size, cine))
+
+
+def _wrong_grid(size, cine: Cine) -> str:
+    found, wanted = (" x ".join(map(str, shape)) for shape in (size, cine.shape[::-1]))
+    return f"The label is {found}; its cine is {wanted} (x, y, t)."

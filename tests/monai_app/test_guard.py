@@ -1,0 +1,76 @@
+"""The door of the server alone: who comes in, and with how much."""
+
+import pytest
+from angioseg.guard import create_app
+from fastapi import APIRouter, Request
+
+TOKEN = "a-secret-of-some-length"
+
+
+class App:
+    """What the door needs to know of the app behind it."""
+
+    version = "0"
+
+    def routers(self):
+        router = APIRouter()
+
+        @router.put("/echo")
+        def echo(request: Request, body: dict | None = None):
+            return {"keys": len(body or {})}
+
+        return [router]
+
+
+@pytest.fixture
+def client():
+    from starlette.testclient import TestClient
+
+    # Without its `with`, the app's start-up (which looks for a real app) does not run.
+    return lambda **options: TestClient(create_app(App(), **options), base_url="http://127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("headers", "auth", "status"),
+    [
+        ({}, None, 401),
+        ({"Authorization": f"Bearer {TOKEN}"}, None, 200),
+        ({"Authorization": f"bearer {TOKEN}"}, None, 200),
+        ({}, ("anyone", TOKEN), 200),
+        ({}, ("", TOKEN), 200),
+        ({}, (TOKEN, ""), 401),
+        ({}, ("anyone", TOKEN[:-1]), 401),
+        ({"Authorization": f"Bearer {TOKEN}x"}, None, 401),
+        ({"Authorization": "Bearer "}, None, 401),
+        ({"Authorization": TOKEN}, None, 401),
+        ({"Authorization": "Basic ???"}, None, 401),
+        ({"Authorization": "Basic " + "=" * 5}, None, 401),
+        ({"Authorization": b"Basic \xff\xfe"}, None, 401),
+    ],
+)
+@pytest.mark.parametrize("path", ["/echo", "/nothing", "/openapi.json"])
+def test_a_token_opens_every_door_and_nothing_else_does(client, headers, auth, status, path):
+    reply = client(token=TOKEN).request("PUT" if path == "/echo" else "GET", path, headers=headers, auth=auth)
+    if status == 200:
+        assert reply.status_code == (404 if path == "/nothing" else 200)
+    else:
+        assert reply.status_code == 401
+        assert reply.headers["WWW-Authenticate"].startswith("Basic ")
+        assert reply.json()["detail"].startswith("This server asks for its token")
+        assert TOKEN not in reply.text
+
+
+def test_without_a_token_nothing_is_asked(client):
+    assert client().put("/echo").status_code == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("size", "status"), [(900, 200), (2000, 413)])
+def test_a_request_is_bounded_whether_it_says_its_length_or_not(client, chunked, size, status):
+    text = b'{"' + b"a" * size + b'": 1}'
+    content = iter([text[:500], text[500:]]) if chunked else text
+    headers = {"Content-Type": "application/json"}
+    reply = client(max_upload=1024).put("/echo", content=content, headers=headers)
+    assert reply.status_code == status
+    if status == 413:
+        assert reply.json()["detail"] == "The request is too large: this server takes 0.000976562 MB at once."
