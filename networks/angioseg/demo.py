@@ -30,7 +30,7 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     return 2 * int(np.count_nonzero(np.logical_and(prediction, truth))) / both if both else 1.0
 
 
-def run_demo(out: Path, seed: int = 7, model: Path | None = None, frames: int = _FRAMES) -> dict:
+def run_demo(out: Path, seed: int = 3, model: Path | None = None, frames: int = _FRAMES) -> dict:
     """Run the whole way on a simulated cine and say what happens.
 
     Writes into ``out``: ``studies/`` (the cine as multi-frame XA DICOM, as the server sees it), ``NAME_seg.nrrd``,

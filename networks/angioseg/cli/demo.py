@@ -18,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
 
 def _demo(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where everything is written.")],
-    seed: Annotated[int, typer.Option(min=0, help="Of the simulated cine.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulated cine.")] = 3,
     model: Annotated[Path | None, typer.Option(help="File of weights, instead of those that come along.")] = None,
 ) -> None:
     """Show everything once, on a simulated cine.
