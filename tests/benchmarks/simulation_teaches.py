@@ -2,8 +2,7 @@
 
     uv run python tests/benchmarks/simulation_teaches.py STILLS_DIR
 
-STILLS_DIR holds ``N.png`` and ``N_mask.png``. To compare two simulators, run it in two checkouts. On 2 CPU
-cores it takes about 20 minutes.
+STILLS_DIR holds ``N.png`` and ``N_mask.png``. To compare two simulators, run it in two checkouts.
 """
 
 import argparse
