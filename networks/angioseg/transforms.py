@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, RemoveSmallObjects, Transform
+from monai.transforms import MapTransform, RandomizableTransform, RemoveSmallObjects, Transform
 from monai.utils import TransformBackends
 
 from .cine import Cine, write_label
 
 __all__ = [
+    "RandNeighborsd",
     "RemoveSmallComponents",
     "RemoveSmallComponentsd",
     "SaveLabeld",
@@ -99,6 +100,46 @@ class StackNeighborsd(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             d[key] = self.stack(d[key], int(d[self.frame_key]))
+        return d
+
+
+class RandNeighborsd(RandomizableTransform, MapTransform):
+    """Change what a window's neighbours tell, and not its centre frame: augmentation in time.
+
+    A window is either played backwards, so that a vessel empties where it filled, or stands still, as the window of a
+    cine of one frame does, or stays as it is.
+
+    Args:
+        keys: windows (2N+1, H, W).
+        reverse: probability of the first.
+        still: probability of the second.
+        allow_missing_keys: as in MONAI.
+
+    Raises:
+        ValueError: when the probabilities are none, or add up to more than 1.
+    """
+
+    backend = [TransformBackends.TORCH, TransformBackends.NUMPY]
+
+    def __init__(
+        self, keys: KeysCollection, reverse: float = 0.4, still: float = 0.1, allow_missing_keys: bool = False
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob=1.0)
+        if min(reverse, still) < 0 or reverse + still > 1:
+            raise ValueError(f"probabilities {reverse} and {still} are not at least 0 and together at most 1.")
+        self.reverse = reverse
+        self.still = still
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        d = dict(data)
+        drawn = self.R.random()
+        for key in self.key_iterator(d):
+            numbers = np.arange(len(d[key]))
+            if drawn < self.reverse:
+                d[key] = d[key][numbers[::-1].copy()]
+            elif drawn < self.reverse + self.still:
+                d[key] = d[key][np.full_like(numbers, len(numbers) // 2)]
         return d
 
 
