@@ -1,7 +1,8 @@
 """Simulated data sets and DICOM files."""
 
 import json
-from itertools import islice
+from collections import Counter
+from itertools import groupby, islice
 
 import numpy as np
 import pydicom
@@ -118,6 +119,35 @@ def test_windows_stream_from_clips_that_differ():
         assert sum(not clip.vessels[item["frame"]].any() for item in mine) == 1
     # The next epoch goes on with a new clip.
     assert np.array_equal(next(iter(stream))["image"], simulate_clip(7, frames=8, size=(48, 64)).frames)
+
+
+@pytest.mark.parametrize("clips_at_once, frames_per_clip", [(1, 3), (3, 4), (3, 1)])
+def test_windows_are_mixed_from_some_clips_and_none_is_lost(clips_at_once, frames_per_clip):
+    options = {"seed": 5, "frames": 4, "size": (32, 32), "empty_share": 0.0}
+    stream = SimulatedWindows(transform=dict, clips_at_once=clips_at_once, frames_per_clip=frames_per_clip, **options)
+    clips = [simulate_clip(seed, frames=4, size=(32, 32)) for seed in range(5, 13)]
+    order = []
+    for item in islice(stream, 5 * frames_per_clip):
+        [clip] = [number for number, clip in enumerate(clips) if np.array_equal(item["image"], clip.frames)]
+        order.append((clip, item["frame"]))
+    # No window comes twice, unless a clip has fewer frames with vessels than are drawn from it.
+    drawn = Counter(order)
+    for number, clip in enumerate(clips):
+        showing = int(clip.vessels.any(axis=(1, 2)).sum())
+        assert all(drawn[number, frame] <= -(-frames_per_clip // showing) for frame in range(4))
+    run = max(len(list(same)) for _, same in groupby(clip for clip, _ in order))
+    assert run == frames_per_clip if clips_at_once == 1 else len({clip for clip, _ in order}) > 1
+
+
+def test_frames_of_another_source_are_mixed_in():
+    options = {"transform": dict, "seed": 5, "frames": 4, "size": (32, 32), "frames_per_clip": 4}
+    stream = SimulatedWindows(beside=["real"] * 3, beside_share=0.5, **options)
+    items = list(islice(stream, 60))
+    assert 15 < sum(item == "real" for item in items) < 45
+    # What is mixed in takes no window away.
+    simulated = [item for item in items if item != "real"]
+    alone = list(islice(SimulatedWindows(**options), len(simulated)))
+    assert {item["image"].sum().item() for item in simulated} == {item["image"].sum().item() for item in alone}
 
 
 def test_ranks_share_the_seeds_among_them():

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from angioseg.transforms import RemoveSmallComponents, RemoveSmallComponentsd, StackNeighborsd, neighbor_indices
+from angioseg.transforms import (
+    RandNeighborsd,
+    RemoveSmallComponents,
+    RemoveSmallComponentsd,
+    StackNeighborsd,
+    neighbor_indices,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
@@ -38,6 +44,38 @@ def test_a_window_has_its_frame_in_the_centre(num_frames, neighbors, data):
     assert out.shape == (2 * neighbors + 1, 2, 3)
     assert (out[neighbors] == frame).all()
     assert set((out[1:] - out[:-1]).unique().tolist()) <= {0, 1}
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize(
+    ("reverse", "still", "expected"),
+    [
+        (0.0, 0.0, [0, 1, 2, 3, 4]),
+        (1.0, 0.0, [4, 3, 2, 1, 0]),
+        (0.0, 1.0, [2, 2, 2, 2, 2]),
+    ],
+)
+def test_neighbors_go_backwards_or_stand_still(kind, reverse, still, expected):
+    window = kind(np.arange(5, dtype=np.uint8).reshape(5, 1, 1))
+    out = RandNeighborsd("image", reverse, still)({"image": window})["image"]
+    assert type(out) is type(window) and out.dtype == window.dtype
+    assert out.ravel().tolist() == expected
+
+
+def test_the_centre_frame_stays_whatever_its_neighbors_do():
+    transform = RandNeighborsd(["image", "other"], 0.4, 0.3).set_random_state(0)
+    seen = set()
+    for _ in range(50):
+        out = transform({"image": np.arange(3), "other": np.arange(3)})
+        assert out["image"][1] == 1 and out["image"].tolist() == out["other"].tolist()
+        seen.add(tuple(out["image"].tolist()))
+    assert seen == {(0, 1, 2), (2, 1, 0), (1, 1, 1)}
+
+
+@pytest.mark.parametrize(("reverse", "still"), [(-0.1, 0.5), (0.5, -0.1), (0.7, 0.4)])
+def test_probabilities_that_are_none_are_refused(reverse, still):
+    with pytest.raises(ValueError, match="probabilities"):
+        RandNeighborsd("image", reverse, still)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
