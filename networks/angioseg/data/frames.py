@@ -83,13 +83,17 @@ class FrameDataset(Dataset):
             between items: the transform must not write into them.
         empty_share: at most this share of the items are frames without vessel, evenly spread; 1 keeps all.
         progress: called with (clips read, clips) while reading.
+        needs_vessels: whether a data set without any vessel is refused.
+
+    An item is asked for by its number, or by (number, seed of the transform's chance) as
+    :class:`angioseg.data.FrameSampler` does.
 
     Attributes:
         vessel_frames: how many of the items show a vessel.
 
     Raises:
         AngioSegError: when images and labels of a clip differ in shape, a frame is named that the clip does not have,
-            or no frame is left.
+            no frame is left, or none shows a vessel though one must.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class FrameDataset(Dataset):
         transform: Callable,
         empty_share: float = 1.0,
         progress: Callable[[int, int], None] | None = None,
+        needs_vessels: bool = False,
     ) -> None:
         self.transform = transform
         self.clips = []
@@ -117,11 +122,16 @@ class FrameDataset(Dataset):
         self.items = sorted(full + [empty[i] for i in chosen])
         if not self.items:
             raise AngioSegError("the data set has no usable frame; label at least one.")
+        if needs_vessels and not full:
+            raise AngioSegError("The frames to validate on show no vessel: label frames with vessels in another cine.")
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int | tuple[int, int]) -> dict:
+        if isinstance(index, tuple):
+            index, chance = index
+            self.transform.set_random_state(chance)
         number, frame = self.items[index]
         image, label = self.clips[number]
         return self.transform({"image": image, "label": label, "frame": frame})
