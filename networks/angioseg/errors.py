@@ -1,7 +1,34 @@
 """The errors a user can mend: one line that says what is wrong, where, and what to do."""
 
-__all__ = ["AngioSegError"]
+from __future__ import annotations
+
+import sys
+
+__all__ = ["AngioSegError", "mendable", "tell_in_one_line"]
 
 
 class AngioSegError(Exception):
     """Wrong input or set-up. ``str(error)`` is one line for the user, printed without a traceback."""
+
+
+def mendable(error: BaseException) -> AngioSegError | None:
+    """The error that a user can mend, where another one (of MONAI's config parser, say) wraps it."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, AngioSegError):
+        inner = inner.__cause__
+    return inner
+
+
+def tell_in_one_line() -> None:
+    """Let a program of others (``python -m monai.bundle``) end with one line for what its user can mend."""
+    usual = sys.excepthook
+
+    def tell(kind, error, traceback) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            print("interrupted: the last checkpoint is kept; --resume True goes on from it", file=sys.stderr)
+        elif (known := mendable(error)) is not None:
+            print(f"error: {known}", file=sys.stderr)
+        else:
+            usual(kind, error, traceback)
+
+    sys.excepthook = tell

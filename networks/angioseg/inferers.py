@@ -30,6 +30,7 @@ class ClipInferer(Inferer):
         batch_size: windows at a time. On a CPU a batch is no faster than single frames, and with 1 every range of
             frames gives the whole clip's result to the last bit.
         out_dtype: dtype of the result.
+        device: where the network is; that of its parameters when None (a TensorRT engine has none).
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class ClipInferer(Inferer):
         postprocessing: Callable,
         batch_size: int = 1,
         out_dtype: torch.dtype = torch.uint8,
+        device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -48,6 +50,7 @@ class ClipInferer(Inferer):
         self.postprocessing = postprocessing
         self.batch_size = batch_size
         self.out_dtype = out_dtype
+        self.device = device
 
     def __call__(
         self,
@@ -78,7 +81,7 @@ class ClipInferer(Inferer):
         if frames is None:
             frames = range(num_frames)
         result = torch.zeros(clip.shape, dtype=self.out_dtype)
-        device = next(network.parameters()).device
+        device = next(network.parameters()).device if self.device is None else self.device
         for start in range(0, len(frames), self.batch_size):
             batch = frames[start : start + self.batch_size]
             first, last = batch[0], batch[-1]

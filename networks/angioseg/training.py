@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import AngioSegError
+from .errors import mendable
 
 __all__ = ["Training", "TrainingProgress", "train"]
 
@@ -125,6 +125,7 @@ def train(
     on_gpu = torch.cuda.is_available() if device is None else torch.device(device).type == "cuda"
     if not on_gpu:
         overrides |= {"bf16": False, "num_workers": 0}
+    overrides |= {"progress_bar": False, "tensorboard": False}
     workflow = ConfigWorkflow(
         config_file=str(folder / "configs" / "train.json"),
         meta_file=str(folder / "configs" / "metadata.json"),
@@ -144,9 +145,7 @@ def train(
         trainer = workflow.parser.get_parsed_content("train#trainer")
         evaluator = workflow.parser.get_parsed_content("validate#evaluator")
     except RuntimeError as error:
-        raise _told_by(error) from error
-    if workflow.parser.get_parsed_content("validate#all_frames").vessel_frames == 0:
-        raise AngioSegError("The frames to validate on show no vessel: label frames with vessels in another cine.")
+        raise mendable(error) or error from error
     epochs, steps = trainer.state.max_epochs, int(workflow.parser.get_parsed_content("iterations_per_epoch"))
     last_loss = from_engine("loss", first=True)
     dices: dict[int, float] = {}
@@ -185,8 +184,8 @@ def train(
     better = best is not None and (before is None or best > before)
     if better:
         workflow.finalize()
-    for checkpoint in models.glob("best*.pt"):
-        checkpoint.unlink()
+    for checkpoint in ("best.pt", "last.pt"):
+        (models / checkpoint).unlink(missing_ok=True)
     return Training(
         better,
         best,
@@ -195,13 +194,3 @@ def train(
         len(workflow.parser.get_parsed_content("validate#dataset")),
         state["stopped"],
     )
-
-
-def _told_by(error: BaseException) -> BaseException:
-    """The error that a user can mend, where MONAI's parser has wrapped one."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, AngioSegError):
-            return inner
-        inner = inner.__cause__
-    return error

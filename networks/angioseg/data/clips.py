@@ -1,0 +1,118 @@
+"""Labelled clips on the disk: which cine goes with which label, and whose it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..cine import is_cine
+from ..cine.suffixes import CINE_SUFFIXES
+from ..errors import AngioSegError
+
+__all__ = ["clip_pairs", "label_beside", "patient_key"]
+
+_DATASTORE = "datastore_v2.json"
+_LABEL_ENDINGS = ("_label.nrrd", "_seg.nrrd", ".seg.nrrd")
+
+
+def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
+    """List the labelled clips of a folder.
+
+    It may be
+
+    - a folder of MONAI Label (it holds ``datastore_v2.json``): the cines with a final label;
+    - the paper's layout: one folder a clip, each with ``images`` and ``labels``, frames in time order and of equal
+      names;
+    - cines (files, or folders of frames), each with its label beside it: ``NAME_label.nrrd``, or as other programs
+      write it ``NAME_seg.nrrd`` (``angioseg segment``) or ``NAME.seg.nrrd``. Those in the paper's layout may lie among
+      them.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        For each clip, in the order of the names, ``{"image": path, "label": path}``.
+
+    Raises:
+        AngioSegError: when there is no such clip, or the list of MONAI Label cannot be read.
+    """
+    folder = Path(folder)
+    found = _from_datastore if (folder / _DATASTORE).is_file() else _from_folder
+    pairs = [{"image": str(image), "label": str(label)} for image, label in found(folder)] if folder.is_dir() else []
+    if not pairs:
+        raise AngioSegError(
+            f"{folder}: no labelled clips here; expected folders that each hold images/ and labels/, cines with a "
+            "label NAME_label.nrrd beside them, or a MONAI Label folder with final labels."
+        )
+    return pairs
+
+
+def _from_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if (path / "images").is_dir() and (path / "labels").is_dir():
+            yield path / "images", path / "labels"
+        elif not path.name.endswith(_LABEL_ENDINGS) and is_cine(path) and (label := label_beside(path)) is not None:
+            yield path, label
+
+
+def label_beside(cine: str | Path) -> Path | None:
+    """The label that lies beside a cine under its name; None where there is none."""
+    cine = Path(cine)
+    ending = max((s for s in CINE_SUFFIXES if cine.name.lower().endswith(s)), key=len, default="")
+    name = cine.name[: len(cine.name) - len(ending)] if cine.is_file() else cine.name
+    labels = (cine.with_name(name + label) for label in _LABEL_ENDINGS)
+    return next((label for label in labels if label.is_file()), None)
+
+
+def _from_datastore(folder: Path) -> Iterator[tuple[Path, Path]]:
+    listing = folder / _DATASTORE
+    try:
+        store = json.loads(listing.read_text(encoding="utf-8"))
+        labels = folder / _inside(store.get("labels_dir", "labels"), listing) / "final"
+        for name, entry in sorted(store["objects"].items()):
+            final = entry.get("labels", {}).get("final")
+            if final is None:
+                continue
+            image = entry["image"]
+            # This project's server keeps the path of a cine as its name, MONAI Label's own store names files by id.
+            known = folder / _inside(image.get("info", {}).get("name") or name, listing)
+            paths = [known, folder / _inside(name + image["ext"], listing)]
+            path = next((path for path in paths if path.exists()), None)
+            if path is None:
+                raise AngioSegError(f"{known}: is in {listing.name} and not there; start the server once to renew it.")
+            yield path, labels / _inside(name + final["ext"], listing)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AngioSegError(f"{listing}: is no list of MONAI Label ({type(error).__name__}).") from error
+
+
+def _inside(name: Any, listing: Path) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise AngioSegError(f"{listing}: names a file outside of its folder.")
+    return path
+
+
+def patient_key(path: str | Path) -> str | None:
+    """What tells the cines of one patient from those of another, and does not tell who that is.
+
+    Args:
+        path: a cine: a file, or a folder of frames.
+
+    Returns:
+        12 hex digits of the SHA-256 of the DICOM PatientID; None where there is none.
+    """
+    import pydicom
+
+    path = Path(path)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    try:
+        header = pydicom.dcmread(files[0], stop_before_pixels=True, specific_tags=["PatientID"])
+        patient = str(header.get("PatientID") or "").strip()
+    except Exception:  # no DICOM, or damaged: pydicom raises whatever the bytes lead it to
+        return None
+    return hashlib.sha256(patient.encode()).hexdigest()[:12] if patient else None

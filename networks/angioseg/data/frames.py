@@ -1,0 +1,137 @@
+"""Labelled frames as training windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ..cine import read_cine
+from ..errors import AngioSegError
+
+__all__ = ["FrameDataset", "labelled_frames", "read_clip"]
+
+
+def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
+    """Read a clip's label.
+
+    Label 1 is vessel, and in pictures (values beyond 3) 128 and above, so that a catheter marked 2 or 64 is not. The
+    labelled frames are ``"frames"`` where that is given; else the label's ``annotated_frames``; else all frames of a
+    folder, and in a file those with a vessel pixel. A frame that is not labelled is unknown, not empty.
+
+    Args:
+        clip: ``{"label": cine of labels}``, anything :func:`angioseg.cine.read_cine` reads.
+
+    Returns:
+        mask: (T, H, W) uint8, 1 = vessel.
+        frames: numbers of the labelled frames.
+
+    Raises:
+        AngioSegError: when the label cannot be read or a frame is named that it does not have.
+    """
+    labels = read_cine(clip["label"])
+    mask = (labels.frames >= 128 if labels.frames.max() > 3 else labels.frames == 1).view(np.uint8)
+    frames = clip.get("frames", labels.meta.get("annotated_frames"))
+    if frames is None:
+        every = range(labels.num_frames)
+        frames = every if Path(clip["label"]).is_dir() else [frame for frame in every if mask[frame].any()]
+    for frame in frames:
+        if not 0 <= frame < labels.num_frames:
+            raise AngioSegError(f"{clip['label']}: frame {frame} is not in a cine of {labels.num_frames} frames.")
+    return mask, list(frames)
+
+
+def read_clip(clip: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Read a clip, or the part of it that is meant.
+
+    Args:
+        clip: ``{"image": cine, "label": cine of labels}``, anything :func:`angioseg.cine.read_cine` reads; see
+            :func:`labelled_frames`. With ``"part": [first, last]`` the clip is cut to these frames: nothing beyond
+            them is ever seen.
+
+    Returns:
+        image: (T, H, W) as stored.
+        mask: (T, H, W) uint8, 1 = vessel.
+        frames: numbers of the labelled frames, in what is returned.
+
+    Raises:
+        AngioSegError: when one of them cannot be read or they do not fit together.
+    """
+    image = read_cine(clip["image"]).frames
+    mask, frames = labelled_frames(clip)
+    if image.shape != mask.shape:
+        raise AngioSegError(f"{clip['label']}: labels of shape {mask.shape} do not fit images of shape {image.shape}.")
+    if "part" in clip:
+        first, last = clip["part"]
+        image, mask = image[first : last + 1], mask[first : last + 1]
+        frames = [frame - first for frame in frames if first <= frame <= last]
+    return image, mask, frames
+
+
+class FrameDataset(Dataset):
+    """Every labelled frame of some clips, each given with its whole clip for the transforms to take the window from.
+
+    The clips are decoded once and stay in memory as stored (8 bit: 0.25 MB a 512x512 frame).
+
+    Args:
+        clips: see :func:`read_clip`. Frames that are not labelled are seen as neighbours only.
+        transform: applied to ``{"image": (T, H, W), "label": (T, H, W) uint8 0 or 1, "frame": i}``, arrays shared
+            between items: the transform must not write into them.
+        empty_share: at most this share of the items are frames without vessel, evenly spread; 1 keeps all.
+        progress: called with (clips read, clips) while reading.
+        needs_vessels: whether a data set without any vessel is refused.
+
+    An item is asked for by its number, or by (number, seed of the transform's chance) as
+    :class:`angioseg.data.FrameSampler` does.
+
+    Attributes:
+        vessel_frames: how many of the items show a vessel.
+
+    Raises:
+        AngioSegError: when images and labels of a clip differ in shape, a frame is named that the clip does not have,
+            no frame is left, or none shows a vessel though one must.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[dict[str, str]],
+        transform: Callable,
+        empty_share: float = 1.0,
+        progress: Callable[[int, int], None] | None = None,
+        needs_vessels: bool = False,
+    ) -> None:
+        self.transform = transform
+        self.clips = []
+        full, empty = [], []
+        for number, clip in enumerate(clips):
+            image, label, frames = read_clip(clip)
+            self.clips.append((torch.from_numpy(image), torch.from_numpy(label)))
+            for frame in frames:
+                (full if label[frame].any() else empty).append((number, frame))
+            if progress is not None:
+                progress(number + 1, len(clips))
+        keep = len(empty)
+        if empty_share < 1:
+            keep = min(keep, int(len(full) * empty_share / (1 - empty_share)))
+        chosen = np.linspace(0, len(empty) - 1, keep).round().astype(int) if keep else []
+        self.vessel_frames = len(full)
+        self.items = sorted(full + [empty[i] for i in chosen])
+        if not self.items:
+            raise AngioSegError("the data set has no usable frame; label at least one.")
+        if needs_vessels and not full:
+            raise AngioSegError("The frames to validate on show no vessel: label frames with vessels in another cine.")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> dict:
+        if isinstance(index, tuple):
+            index, chance = index
+            self.transform.set_random_state(chance)
+        number, frame = self.items[index]
+        image, label = self.clips[number]
+        return self.transform({"image": image, "label": label, "frame": frame})

@@ -1,0 +1,152 @@
+"""Ignite handlers that the bundle's training needs and MONAI does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator
+from torch.nn.parallel import DistributedDataParallel
+
+from .cine.atomic import replacing
+from .data import FrameSampler
+from .errors import AngioSegError
+
+__all__ = ["EpochSeed", "MemoryAdvice", "TrainingCheckpoint"]
+
+
+class TrainingCheckpoint:
+    """Keeps ``last.pt``, all that a training needs to go on after an epoch, and ``best.pt``, the network that validated
+    best; both are whole or not there, whenever the process dies.
+
+    It comes after the validation in the list of handlers: an epoch is kept with what its validation said.
+
+    MONAI's ``CheckpointSaver`` writes in place, so a kill in that moment leaves half a file.
+
+    Args:
+        folder: where the files go; made when missing.
+        network: the network.
+        parts: name -> what else changes while training, each with ``state_dict``: optimizer, schedule.
+        validator: its key metric says which network is best, the higher the better.
+        resume: whether to go on from a ``last.pt`` that is there. Without one the training starts from the beginning.
+        writes: False on all but one process of a distributed training.
+
+    Raises:
+        AngioSegError: when the training starts and ``last.pt`` is not of such a training.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        network: torch.nn.Module,
+        parts: Mapping[str, Any],
+        validator: Evaluator,
+        resume: bool = False,
+        writes: bool = True,
+    ) -> None:
+        self.last, self.best = Path(folder) / "last.pt", Path(folder) / "best.pt"
+        self.network = network.module if isinstance(network, DistributedDataParallel) else network
+        self.parts = dict(parts)
+        self.validator = validator
+        self.resume = resume
+        self.writes = writes
+
+    def attach(self, engine: Engine) -> None:
+        """Add the handlers to a trainer."""
+        if self.resume:
+            engine.add_event_handler(Events.STARTED, self._load)
+        if self.writes:
+            self.validator.add_event_handler(Events.COMPLETED, self._keep_best)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._keep_last)
+
+    def _keep_best(self, validator: Evaluator) -> None:
+        if validator.state.best_metric_epoch == validator.state.epoch:
+            self._write(self.best, {"model": self.network.state_dict()})
+
+    def _keep_last(self, engine: Engine) -> None:
+        found = self.validator.state
+        self._write(
+            self.last,
+            {
+                "model": self.network.state_dict(),
+                "parts": {name: part.state_dict() for name, part in self.parts.items()},
+                "epoch": engine.state.epoch,
+                "iteration": engine.state.iteration,
+                "best_metric": float(found.best_metric),
+                "best_metric_epoch": found.best_metric_epoch,
+            },
+        )
+
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            torch.save(content, temporary)
+
+    def _load(self, engine: Engine) -> None:
+        if not self.last.is_file():
+            return
+        try:
+            kept = torch.load(self.last, map_location="cpu", weights_only=True)
+            self.network.load_state_dict(kept["model"])
+            for name, part in self.parts.items():
+                part.load_state_dict(kept["parts"][name])
+            engine.state.epoch, engine.state.iteration = kept["epoch"], kept["iteration"]
+            found = self.validator.state
+            found.best_metric, found.best_metric_epoch = kept["best_metric"], kept["best_metric_epoch"]
+        except Exception as error:
+            raise AngioSegError(
+                f"{self.last}: cannot be gone on from with these settings; give those it was begun with, or another "
+                "ckpt_dir."
+            ) from error
+        engine.logger.info(f"Goes on after epoch {engine.state.epoch}.")
+
+
+class EpochSeed:
+    """Tells the sampler which epoch it draws, and seeds torch with it: no epoch depends on those before.
+
+    Args:
+        sampler: of the training's frames; None where a stream gives them.
+        seed: of the training.
+    """
+
+    def __init__(self, sampler: FrameSampler | None, seed: int) -> None:
+        self.sampler = sampler
+        self.seed = seed
+
+    def attach(self, engine: Engine) -> None:
+        """Add the handler to a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        torch.manual_seed(self.seed + engine.state.epoch)
+        if self.sampler is not None:
+            self.sampler.set_epoch(engine.state.epoch)
+
+
+class MemoryAdvice:
+    """Answers a lack of memory with what to do.
+
+    It comes first in the list of handlers: ignite gives an exception to the first that takes it.
+
+    Args:
+        batch_size: windows a step.
+    """
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+
+    def attach(self, engine: Engine) -> None:
+        """Add the handler to a trainer."""
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self)
+
+    def __call__(self, engine: Engine, error: BaseException) -> None:
+        lacking = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+        if not lacking:
+            raise error
+        smaller = f"--batch_size {self.batch_size // 2} or a smaller crop" if self.batch_size > 1 else "a smaller crop"
+        raise AngioSegError(
+            f"There is not enough memory for a step of {self.batch_size} windows: train with {smaller}."
+        ) from error

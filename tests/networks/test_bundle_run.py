@@ -1,0 +1,229 @@
+"""Training by `monai bundle run`: killed and gone on with, evaluated from its checkpoint, by one process or two."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from angioseg.errors import AngioSegError, mendable
+from angioseg.handlers import MemoryAdvice
+from angioseg.paths import bundle_dir
+from angioseg.simulation import write_dataset
+from ignite.engine import Engine
+from monai.bundle import ConfigWorkflow
+
+CONFIGS = bundle_dir() / "configs"
+SMALL = {
+    "grid": [192, 192],
+    "crop": [192, 192],
+    "batch_size": 1,
+    "iterations_per_epoch": 1,
+    "max_epochs": 3,
+    "val_interval": 1,
+    "val_frames": 2,
+    "pretrained": False,
+    "num_workers": 0,
+    "bf16": False,
+}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    write_dataset(folder, [{"seed": seed, "frames": 4, "size": (64, 64)} for seed in (3, 4)])
+    return folder
+
+
+def run(names, **values):
+    """Run the configs in this process, as `monai bundle run` does in one of its own."""
+    workflow = ConfigWorkflow(
+        config_file=[str(CONFIGS / name) for name in names],
+        meta_file=str(CONFIGS / "metadata.json"),
+        logging_file=False,
+        workflow_type="train",
+        bundle_root=str(bundle_dir()),
+        device="$torch.device('cpu')",
+        **{**SMALL, **values},
+    )
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+    return workflow.parser
+
+
+def command(names, launcher=(), **values):
+    given = {**SMALL, **values, "bundle_root": str(bundle_dir())}
+    files = [str(CONFIGS / name) for name in names]
+    options = [text for name, value in given.items() for text in (f"--{name}", str(value))]
+    launcher = launcher or (sys.executable, "-m")
+    return [*launcher, "monai.bundle", "run", "--config_file", str(files), *options]
+
+
+@pytest.fixture(scope="module")
+def environment():
+    """The same threads here and in other processes, so that sums are the same to the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def trained(clips, environment, tmp_path_factory):
+    """A training that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("trained")
+    parser = run(["train.json"], dataset_dir=str(clips), ckpt_dir=str(folder))
+    return folder, parser.get_parsed_content("validate#evaluator").state
+
+
+def kept(folder):
+    return torch.load(folder / "last.pt", weights_only=True)
+
+
+def test_what_a_training_leaves(trained):
+    folder, validation = trained
+    assert sorted(path.name for path in folder.iterdir()) == ["best.pt", "last.pt", "model.pt", "tensorboard"]
+    assert any((folder / "tensorboard").iterdir())
+    last = kept(folder)
+    assert (last["epoch"], last["iteration"]) == (3, 3)
+    assert last["best_metric"] == validation.best_metric
+
+
+def test_a_killed_training_goes_on_as_if_nothing_had_been(trained, clips, environment, tmp_path):
+    values = {"dataset_dir": str(clips), "ckpt_dir": str(tmp_path), "resume": True}
+    with open(os.devnull, "w") as nowhere:
+        process = subprocess.Popen(command(["train.json"], **values), env=environment, stdout=nowhere, stderr=nowhere)
+        while not (tmp_path / "last.pt").is_file():
+            assert process.poll() is None, "the training ended before it was killed"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    reached = kept(tmp_path)["epoch"]
+    assert reached < 3
+    run(["train.json"], **values)
+    ours, theirs = kept(tmp_path), kept(trained[0])
+    assert (ours["epoch"], ours["best_metric"]) == (theirs["epoch"], theirs["best_metric"])
+    assert all(torch.equal(value, theirs["model"][name]) for name, value in ours["model"].items())
+    best = [torch.load(folder / "best.pt", weights_only=True)["model"] for folder in (tmp_path, trained[0])]
+    assert all(torch.equal(value, best[1][name]) for name, value in best[0].items())
+
+
+def figures(folder):
+    with (folder / "metrics.csv").open() as file:
+        rows = [row[0].split("\t") if len(row) == 1 else row for row in csv.reader(file)]
+    return {name: float(value) for name, value in rows}
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, clips, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluated")
+    run(
+        ["train.json", "evaluate.json"],
+        dataset_dir=str(clips),
+        ckpt_dir=str(trained[0]),
+        model=str(trained[0] / "best.pt"),
+        output_dir=str(out),
+        val_frames=2,
+    )
+    return figures(out)
+
+
+def test_evaluation_gives_the_figure_of_the_training(trained, evaluated):
+    assert evaluated["val_dice"] == pytest.approx(trained[1].best_metric, abs=1e-7)
+    assert set(evaluated) == {
+        *("val_dice", "dice", "iou", "mean_iou", "sensitivity", "specificity"),
+        *("auc", "cldice", "hd95_px", "betti0_error"),
+    }
+
+
+def test_two_processes_evaluate_as_one(trained, evaluated, clips, environment, tmp_path):
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
+    subprocess.run(
+        command(
+            ["train.json", "evaluate.json", "multi_gpu_evaluate.json"],
+            launcher=torchrun,
+            dataset_dir=clips,
+            ckpt_dir=trained[0],
+            model=trained[0] / "best.pt",
+            output_dir=tmp_path,
+            val_frames=2,
+        ),
+        env=environment,
+        check=True,
+    )
+    assert figures(tmp_path) == pytest.approx(evaluated, abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize(("labelled", "line"), [(False, "no labelled clips here"), (True, "two cines or more")])
+def test_a_data_set_that_does_not_do_is_refused_before_the_first_step(clips, tmp_path, labelled, line):
+    data = tmp_path / "data"
+    data.mkdir()
+    if labelled:
+        shutil.copytree(clips / "clip_0000", data / "clip_0000")
+    with pytest.raises(RuntimeError) as raised:
+        run(["train.json"], dataset_dir=str(data), ckpt_dir=str(tmp_path / "run"))
+    assert line in str(mendable(raised.value))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("failing", "line", "code"),
+    [
+        ("raise RuntimeError('parser') from AngioSegError('no frame')", "error: no frame", 1),
+        ("raise KeyboardInterrupt", "the last checkpoint is kept", -signal.SIGINT),
+        ("1 / 0", "Traceback", 1),
+    ],
+)
+def test_a_run_that_ends_early_says_so_in_one_line(failing, line, code):
+    program = f"from angioseg.errors import AngioSegError, mendable, tell_in_one_line; tell_in_one_line(); {failing}"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert line in result.stderr.splitlines()[0]
+    assert result.returncode == code
+
+
+@pytest.mark.parametrize(("batch_size", "advice"), [(4, "--batch_size 2"), (1, "with a smaller crop")])
+def test_a_lack_of_memory_is_answered_with_a_smaller_batch(batch_size, advice):
+    trainer = Engine(lambda engine, batch: torch.empty(2**60))
+    MemoryAdvice(batch_size).attach(trainer)
+    with pytest.raises(AngioSegError, match=advice):
+        trainer.run([0])
+
+
+def test_other_errors_stay_what_they_are():
+    trainer = Engine(lambda engine, batch: 1 / 0)
+    MemoryAdvice(4).attach(trainer)
+    with pytest.raises(ZeroDivisionError):
+        trainer.run([0])
+
+
+def test_the_papers_recipe(clips, environment, tmp_path):
+    parser = run(
+        ["train.json", "recipe_paper.json"],
+        dataset_dir=str(clips),
+        ckpt_dir=str(tmp_path),
+        max_epochs=1,
+        batch_size=4,
+        crop="@grid",
+        iterations_per_epoch="$math.ceil(len(@train#dataset) / @batch_size)",
+        tensorboard=False,
+        seed=1,  # the first clip then tests on its last frame, which shows vessels
+    )
+    trainer = parser.get_parsed_content("train#trainer")
+    group = trainer.optimizer.param_groups[0]
+    assert (type(trainer.optimizer).__name__, group["lr"], group["momentum"]) == ("SGD", 2e-4, 0)
+    assert group["weight_decay"] > 0
+    assert type(trainer.loss_function).__name__ == "DiceLoss"
+    # Two clips of 4 frames: 3 train and 1 tests, each frame once an epoch.
+    assert (trainer.state.iteration, len(parser.get_parsed_content("train#dataset"))) == (2, 6)
+    assert len(parser.get_parsed_content("validate#all_frames")) == 2
+    batch = next(iter(parser.get_parsed_content("train#dataloader")))
+    assert batch["image"].shape == (4, 1, 3, 192, 192)
+    model = torch.load(tmp_path / "model.pt", weights_only=True)
+    last = kept(tmp_path)["model"]
+    assert all(np.array_equal(value.numpy(), last[name].half().numpy()) for name, value in model.items())

@@ -1,0 +1,114 @@
+"""Labelled clips in every form they come in."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+from angioseg.cine import Cine, write_cine, write_label
+from angioseg.data import FrameDataset, clip_pairs
+from angioseg.errors import AngioSegError
+from angioseg.simulation import write_dataset
+
+CINE = Cine(frames=np.arange(4 * 6 * 8, dtype=np.uint8).reshape(4, 6, 8), times_ms=np.arange(4) * 66.0)
+MASK = np.zeros(CINE.shape, np.uint8)
+MASK[1, 2:4] = 1
+
+
+def names(folder: Path) -> list[tuple[str, str]]:
+    return [
+        (Path(pair["image"]).relative_to(folder).as_posix(), Path(pair["label"]).relative_to(folder).as_posix())
+        for pair in clip_pairs(folder)
+    ]
+
+
+def test_the_papers_layout_as_the_simulator_writes_it(tmp_path):
+    write_dataset(tmp_path, [{"seed": seed, "frames": 3, "size": (64, 64)} for seed in (0, 1)])
+    assert names(tmp_path) == [(f"clip_000{n}/images", f"clip_000{n}/labels") for n in (0, 1)]
+
+
+@pytest.mark.parametrize("ending", ["_label.nrrd", "_seg.nrrd", ".seg.nrrd"])
+def test_a_label_beside_its_cine(tmp_path, write_dicom, ending):
+    shutil.copy(write_dicom(CINE.frames), tmp_path / "run.1.dcm")
+    (tmp_path / "cine.dcm").unlink()
+    write_label(tmp_path / f"run.1{ending}", MASK, CINE, [1, 2])
+    write_cine(tmp_path / "unlabelled.nrrd", CINE)
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(CINE.frames):
+        imageio.imwrite(tmp_path / "frames" / f"{number}.png", frame)
+    write_label(tmp_path / f"frames{ending}", MASK, CINE, [0])
+    assert names(tmp_path) == [("frames", f"frames{ending}"), ("run.1.dcm", f"run.1{ending}")]
+    items = FrameDataset(clip_pairs(tmp_path), transform=lambda item: item)
+    assert [item["frame"] for item in items] == [0, 1, 2]
+
+
+def test_a_name_of_its_own_comes_first(tmp_path):
+    write_cine(tmp_path / "run.nrrd", CINE)
+    for ending in ("_seg.nrrd", "_label.nrrd"):
+        write_label(tmp_path / f"run{ending}", MASK, CINE, [1])
+    assert names(tmp_path) == [("run.nrrd", "run_label.nrrd")]
+
+
+@pytest.fixture
+def studies(tmp_path):
+    """A folder of this project's server: two cines, one of them in a subfolder, the second with a label."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "monai_app"))
+    from lib.datastore import CineDatastore
+
+    (tmp_path / "day").mkdir()
+    write_cine(tmp_path / "a.nrrd", CINE)
+    write_cine(tmp_path / "day" / "b.nrrd", CINE)
+    store = CineDatastore(str(tmp_path))
+    write_label(tmp_path / "sent.nrrd", MASK, CINE, [0, 1])
+    store.save_label("day__b", str(tmp_path / "sent.nrrd"), "final", {})
+    (tmp_path / "sent.nrrd").unlink()
+    return tmp_path
+
+
+def test_a_folder_of_the_server(studies):
+    assert names(studies) == [("day/b.nrrd", "labels/final/day__b.nrrd")]
+    items = FrameDataset(clip_pairs(studies), transform=lambda item: item)
+    assert [item["frame"] for item in items] == [0, 1]
+
+
+def test_a_folder_of_monai_labels_own_store(tmp_path):
+    from monailabel.datastore.local import LocalDatastore
+
+    write_cine(tmp_path / "a.nrrd", CINE)
+    store = LocalDatastore(str(tmp_path), extensions=["*.nrrd"], auto_reload=False)
+    write_label(tmp_path / "sent.nrrd", MASK, CINE, [1])
+    store.save_label("a", str(tmp_path / "sent.nrrd"), "final", {})
+    (tmp_path / "sent.nrrd").unlink()
+    assert names(tmp_path) == [("a.nrrd", "labels/final/a.nrrd")]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda store: store["objects"]["day__b"]["image"]["info"].update(name="../b.nrrd"), "outside of its folder"),
+        (lambda store: store["objects"]["day__b"]["image"]["info"].update(name="gone.nrrd"), "renew it"),
+        (lambda store: store.pop("objects"), "no list of MONAI Label"),
+        (lambda store: store["objects"]["day__b"].pop("image"), "no list of MONAI Label"),
+        (lambda store: store["objects"]["day__b"]["labels"].clear(), "no labelled clips"),
+    ],
+)
+def test_a_list_that_does_not_do(studies, change, line):
+    listing = studies / "datastore_v2.json"
+    store = json.loads(listing.read_text())
+    change(store)
+    listing.write_text(json.dumps(store))
+    with pytest.raises(AngioSegError, match=line):
+        clip_pairs(studies)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_folder_without_clips(tmp_path, made):
+    folder = tmp_path / "data"
+    if made:
+        folder.mkdir()
+        write_cine(folder / "run.nrrd", CINE)
+    with pytest.raises(AngioSegError, match="no labelled clips here"):
+        clip_pairs(folder)
