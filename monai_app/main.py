@@ -12,6 +12,7 @@ import angioseg
 from angioseg.selection import STRATEGIES
 from angioseg.versions import Versions
 from fastapi import HTTPException
+from lib.cine_routes import cine_routes
 from lib.cines import CineCache
 from lib.datastore import MODELS, CineDatastore
 from lib.ids import check_id
@@ -74,8 +75,8 @@ class AngioSegApp(MONAILabelApp):
         return super().next_sample(request)
 
     def routers(self):
-        """Endpoints that take the place of the platform's under ``angioseg serve``."""
-        return [train_routes(self), scoring_routes(self)]
+        """Endpoints under ``angioseg serve``: in place of the platform's, and beside them."""
+        return [train_routes(self), scoring_routes(self), cine_routes(self)]
 
     def start_training(self, model: str, params: dict) -> dict:
         """Begin a training in a process of its own; see :class:`lib.train.TrainingRuns`."""
