@@ -1,8 +1,9 @@
 """The MONAI Label app of AngioSeg: cines in a studies folder, and a server that segments their vessels.
 
-Started by ``angioseg serve`` (with its guarantees) or by ``monailabel start_server --app monai_app --studies DIR``.
+Started by ``angioseg serve`` (with its guarantees) or by ``monailabel start_server --app monai_app --studies DIR``; in
+place of a folder, the address of an archive's DICOMweb service will do, as ``http://127.0.0.1:8042/dicom-web``.
 ``--conf`` keys: ``model`` (a weights file), ``device``, ``cine_cache_mb``. Models trained here are kept in the studies
-folder, in ``angioseg-models``; the newest is used in place of ``model``.
+folder (for an archive: the cache folder), in ``angioseg-models``; the newest is used in place of ``model``.
 """
 
 import tempfile
@@ -12,10 +13,12 @@ import angioseg
 from angioseg.selection import STRATEGIES
 from angioseg.versions import Versions
 from fastapi import HTTPException
+from lib.cine_routes import cine_routes
 from lib.cines import CineCache
 from lib.datastore import MODELS, CineDatastore
 from lib.ids import check_id
 from lib.infer import CineInferTask, SharedSegmenter
+from lib.pacs import PacsDatastore, cache_folder
 from lib.routes import scoring_routes, train_routes
 from lib.scores import ScoreBoard
 from lib.scoring import CineScoring, ScoringRuns
@@ -26,13 +29,18 @@ from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
 
+def _is_archive(studies: str) -> bool:
+    return studies.startswith(("http://", "https://"))
+
+
 class AngioSegApp(MONAILabelApp):
     """Finds cines, segments them, learns. What is wrong with a request is answered with a 4xx and one line."""
 
     def __init__(self, app_dir, studies, conf):
-        self.versions = Versions(Path(studies, MODELS), conf.get("model"))
+        self._home = cache_folder(studies) if _is_archive(studies) else Path(studies)
+        self.versions = Versions(self._home / MODELS, conf.get("model"))
         self.segmenter = SharedSegmenter(self.versions, conf.get("device"))
-        self.trainings = TrainingRuns(studies)
+        self.trainings = TrainingRuns(str(self._home))
         self.scorings = ScoringRuns()
         self.cines = CineCache(max_bytes=int(conf.get("cine_cache_mb", 1024)) << 20)
         self.scores = ScoreBoard(self.segmenter, self.cines, self.versions.root / "scores")
@@ -48,21 +56,19 @@ class AngioSegApp(MONAILabelApp):
         self._auto_update_scoring = False
 
     def init_datastore(self):
-        if self.studies.startswith(("http://", "https://")):
-            return super().init_datastore()
-        return CineDatastore(self.studies, self.cines.read)
+        if not _is_archive(self.studies):
+            return CineDatastore(self.studies, self.cines.read)
+        datastore = PacsDatastore(self.studies, self._home, self.cines.read)
+        self.cines.fetch = datastore.fetch
+        return datastore
 
     def init_infers(self):
         return {"angioseg": CineInferTask(self.segmenter, self.cines)}
 
     def init_trainers(self):
-        if not isinstance(self.datastore(), CineDatastore):
-            return {}
         return {"angioseg": CineTrainTask(self.versions, self.conf.get("device"))}
 
     def init_strategies(self):
-        if not isinstance(self.datastore(), CineDatastore):
-            return {}
         reservations = Reservations()
         return {name: CineStrategy(name, self.scores, self.cines, reservations) for name in STRATEGIES}
 
@@ -74,8 +80,8 @@ class AngioSegApp(MONAILabelApp):
         return super().next_sample(request)
 
     def routers(self):
-        """Endpoints that take the place of the platform's under ``angioseg serve``."""
-        return [train_routes(self), scoring_routes(self)]
+        """Endpoints under ``angioseg serve``: in place of the platform's, and beside them."""
+        return [train_routes(self), scoring_routes(self), cine_routes(self)]
 
     def start_training(self, model: str, params: dict) -> dict:
         """Begin a training in a process of its own; see :class:`lib.train.TrainingRuns`."""
@@ -85,8 +91,6 @@ class AngioSegApp(MONAILabelApp):
         return self.trainings.start(self._trainers[model].job(params, self.datastore()), params)
 
     def init_scoring_methods(self):
-        if not isinstance(self.datastore(), CineDatastore):
-            return {}
         return {"dice": CineScoring(self.segmenter, self.cines)}
 
     def start_scoring(self, method: str, params: dict) -> dict:

@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 from angioseg.cine import Cine, read_cine
@@ -14,15 +15,21 @@ class CineCache:
 
     Args:
         max_bytes: the pixels kept in memory. A single larger cine is read each time it is asked for.
+
+    Attributes:
+        fetch: brings a file that is not on this machine yet.
     """
 
     def __init__(self, max_bytes: int):
         self.max_bytes = max_bytes
+        self.fetch: Callable[[str], None] | None = None
         self._cines: OrderedDict[tuple, Cine] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, path: str) -> Cine:
         """The cine of a file or folder of frames; see :func:`angioseg.cine.read_cine` for what is raised."""
+        if self.fetch is not None and not Path(path).exists():
+            self.fetch(path)
         key = file_state(path)
         # One cine is decoded at a time: two clients that ask for the same one wait for one decoding, not two.
         with self._lock:

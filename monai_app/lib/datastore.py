@@ -28,7 +28,6 @@ logger = logging.getLogger("angioseg.server")
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _RESERVED_INFO = ("name", "path", "ts", "id", "frame", "score", "why", "scored")
 _RESERVED_LABEL_INFO = (*_RESERVED_INFO, "annotated_frames", "version", "versions", "file", "problem")
-_SCAN_EVERY_S = 2.0
 
 
 class CineDatastore(LocalDatastore):
@@ -49,6 +48,8 @@ class CineDatastore(LocalDatastore):
         read: gives the cine of a file; labels must be on its grid.
     """
 
+    scan_every_s = 2.0
+
     def __init__(self, studies: str, read: Callable[[str], Cine] = read_cine):
         self._read = read
         self._paths: dict[str, str] = {}
@@ -60,7 +61,7 @@ class CineDatastore(LocalDatastore):
         # and works on network drives.
         super().__init__(studies, extensions=[f"*{suffix}" for suffix in LABEL_SUFFIXES], auto_reload=False)
 
-    # What is there: looked up again when the last look is older than two seconds.
+    # What is there: looked up again when the last look is older than `scan_every_s`.
 
     def list_images(self):
         self._look()
@@ -84,6 +85,10 @@ class CineDatastore(LocalDatastore):
         return super().get_dataset_archive(limit_cases)
 
     def get_image_uri(self, image_id):
+        return self.image_path(image_id)
+
+    def image_path(self, image_id: str) -> str:
+        """Where the file of a cine is, or will be once somebody needs it; "" where there is no such cine."""
         if image_id not in self._paths:
             self._look(at_once=True)
         path = self._paths.get(image_id)
@@ -221,7 +226,7 @@ class CineDatastore(LocalDatastore):
             self._update_datastore_file()
 
     def _image(self, image_id) -> ImageLabelModel:
-        self.get_image_uri(image_id)
+        self.image_path(image_id)
         image = self._datastore.objects.get(image_id)
         if image is None:
             check_id(image_id, "image id")
@@ -240,7 +245,7 @@ class CineDatastore(LocalDatastore):
         return id + ext if ext else self._paths.get(id, id)
 
     def _look(self, at_once: bool = False):
-        if at_once or time.monotonic() - self._scanned_at > _SCAN_EVERY_S:
+        if at_once or time.monotonic() - self._scanned_at > self.scan_every_s:
             self._reconcile_datastore()
 
     def _reconcile_datastore(self):

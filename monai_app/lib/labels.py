@@ -7,7 +7,16 @@ import numpy as np
 from angioseg.cine import Cine, CineError, read_label
 from fastapi import HTTPException
 
-__all__ = ["LABEL_SUFFIXES", "VERSIONS", "Label", "describe_label", "join_labels", "label_suffix", "read_submitted"]
+__all__ = [
+    "LABEL_SUFFIXES",
+    "VERSIONS",
+    "Label",
+    "describe_label",
+    "join_labels",
+    "label_suffix",
+    "read_mask",
+    "read_submitted",
+]
 
 LABEL_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 VERSIONS = "versions"
@@ -43,16 +52,8 @@ def read_submitted(path: str, cine: Cine, listed: object = None) -> Label:
     Raises:
         HTTPException: 400, when it is no label, not on the cine's grid, or names frames that the cine does not have.
     """
-    _check_grid(path, cine)
-    try:
-        mask, frames = read_label(path)
-    except CineError as error:
-        raise HTTPException(400, str(error).replace(str(path), "The label")) from error
-    if mask.shape != cine.shape:
-        raise HTTPException(400, _wrong_grid(mask.shape[::-1], cine))
-    vessel = int(mask.max())
-    if ((mask != 0) & (mask != vessel)).any():
-        raise HTTPException(400, "The label holds several values: 0 is background, and one other value is vessel.")
+    label = read_mask(path, cine)
+    frames = label.frames
     if listed is not None:
         if not isinstance(listed, list) or not all(type(frame) is int for frame in listed):
             raise HTTPException(400, "`annotated_frames` must be a list of frame numbers, as [3, 17].")
@@ -64,6 +65,25 @@ def read_submitted(path: str, cine: Cine, listed: object = None) -> Label:
         frames = sorted(set(listed))
     if not frames:
         raise HTTPException(400, "The label has no labelled frame: name the empty ones in `annotated_frames`.")
+    return Label(label.mask, frames)
+
+
+def read_mask(path: str, cine: Cine) -> Label:
+    """Read a mask on a cine's grid; one without any pixel has no frames.
+
+    Raises:
+        HTTPException: 400, when it is no mask, or not on the cine's grid.
+    """
+    _check_grid(path, cine)
+    try:
+        mask, frames = read_label(path)
+    except CineError as error:
+        raise HTTPException(400, str(error).replace(str(path), "The label")) from error
+    if mask.shape != cine.shape:
+        raise HTTPException(400, _wrong_grid(mask.shape[::-1], cine))
+    vessel = int(mask.max())
+    if ((mask != 0) & (mask != vessel)).any():
+        raise HTTPException(400, "The label holds several values: 0 is background, and one other value is vessel.")
     return Label((mask > 0).view(np.uint8), frames)
 
 

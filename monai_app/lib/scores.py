@@ -135,7 +135,9 @@ class ScoreBoard:
             answers = [self._segmenter.score(cine, frame) for frame in candidate_frames(cine.num_frames)]
             if len({weights for weights, _ in answers}) == 1:
                 break  # else a new model has come in between
-        scored = Scored(answers[0][0], state, tuple(cine.times_ms.tolist()), tuple(score for _, score in answers))
+        scored = Scored(
+            answers[0][0], _digest(path), tuple(cine.times_ms.tolist()), tuple(score for _, score in answers)
+        )
         self._save(id, scored)
         return scored
 

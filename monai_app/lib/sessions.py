@@ -12,7 +12,7 @@ from monailabel.utils.sessions import Sessions
 
 from lib.ids import is_id
 
-__all__ = ["CheckedSessions"]
+__all__ = ["CheckedSessions", "unzip"]
 
 
 class CheckedSessions(Sessions):
@@ -30,11 +30,20 @@ class CheckedSessions(Sessions):
             return super().add_session(data_file, expiry, False, session_id)
         with tempfile.TemporaryDirectory() as parent:
             folder = Path(parent, "cine")
-            _unzip(data_file, folder)
+            unzip(data_file, folder)
             return super().add_session(str(folder), expiry, False, session_id)
 
 
-def _unzip(archive: str, folder: Path):
+def unzip(archive: str | Path, folder: Path):
+    """Unpack a zip archive.
+
+    Args:
+        archive: the file.
+        folder: made here.
+
+    Raises:
+        HTTPException: 400, when it is no zip archive, is damaged, or holds more than a cine has.
+    """
     try:
         with zipfile.ZipFile(archive) as file:
             # No more than the sizes given here is unpacked, whatever the archive holds.

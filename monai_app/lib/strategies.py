@@ -78,7 +78,7 @@ class CineStrategy(Strategy):
         return {**super().info(), **({"scored": self._scores.progress()} if needs_scores(self._name) else {})}
 
     def __call__(self, request, datastore: CineDatastore):
-        paths = {id: datastore.get_image_uri(id) for id in datastore.list_images()}
+        paths = {id: datastore.image_path(id) for id in datastore.list_images()}
         paths = {id: path for id, path in paths.items() if path}
         if not needs_scores(self._name):
             return self._choose(paths, datastore)

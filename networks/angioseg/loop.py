@@ -9,7 +9,8 @@ import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,22 @@ from .selection import Clip, candidate_frames, choose, needs_scores, score_frame
 from .simulation import SimulatedClip, simulate_clip
 from .versions import Versions
 
-__all__ = ["Point", "draw_curves", "simulate_loop", "untrained_weights", "write_points"]
+__all__ = [
+    "EVERYTHING",
+    "Point",
+    "compare",
+    "draw_curves",
+    "frames_needed",
+    "read_points",
+    "simulate_loop",
+    "untrained_weights",
+    "write_points",
+]
 
+EVERYTHING = "all"
+"""Not a strategy but what all of them are held against: every frame is labelled."""
+
+_ENOUGH = 0.95
 _COLOURS = ((27, 96, 170), (200, 70, 30), (40, 140, 70), (130, 70, 160), (110, 110, 110))
 
 
@@ -82,6 +97,8 @@ def simulate_loop(
     size: tuple[int, int],
     rounds: int,
     per_round: int,
+    noise: float = 0.0,
+    grid: tuple[int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
     device: str | None = None,
     **training: Any,
@@ -92,7 +109,8 @@ def simulate_loop(
     one seed are the same for every strategy.
 
     Args:
-        strategy: one of `angioseg.selection.STRATEGIES`.
+        strategy: one of `angioseg.selection.STRATEGIES`, or ``EVERYTHING``: all frames are labelled before the first
+            training.
         seed: see :class:`Point`.
         weights: to start with.
         clips: how many to choose from.
@@ -101,6 +119,9 @@ def simulate_loop(
         size: of the frames, rows and columns.
         rounds: trainings.
         per_round: frames labelled before each.
+        noise: standard deviation, in grey levels, of noise added to every clip: a domain that the shipped weights do
+            not know.
+        grid: the network's, rows and columns; the bundle's when None.
         progress: called with (rounds done, rounds).
         device: "cpu", "cuda"; a GPU where there is one when None.
         training: see :func:`angioseg.training.train`.
@@ -112,19 +133,34 @@ def simulate_loop(
         AngioSegError: when weights, device or sizes cannot be used.
     """
     first = 200_000 + 1_000 * seed
-    pool = {f"clip{n:03}": simulate_clip(first + n, frames=frames, size=size) for n in range(clips)}
-    unseen = [simulate_clip(first + clips + n, frames=frames, size=size) for n in range(held_out)]
+    pool = {f"clip{n:03}": _simulate(first + n, frames, size, noise) for n in range(clips)}
+    unseen = [_simulate(first + clips + n, frames, size, noise) for n in range(held_out)]
     labelled: dict[str, set[int]] = {id: set() for id in pool}
     rng = random.Random(seed)
+    if grid is not None:
+        training["grid"] = list(grid)
     with tempfile.TemporaryDirectory(prefix="angioseg-loop-") as folder:
         versions = Versions(Path(folder, "models"), weights)
+
+        def model() -> Segmenter:
+            current = versions.current()
+            return Segmenter(current.weights, device, bundle=current.bundle, grid=grid)
+
+        def measure() -> Point:
+            segmenter = model()
+            masks = np.concatenate([segmenter(_cine(clip)).mask.ravel() for clip in unseen])
+            truth = np.concatenate([clip.vessels.ravel() for clip in unseen])
+            count = sum(map(len, labelled.values()))
+            return Point(strategy, seed, count, dice(masks, truth), versions.current().number)
+
         for id, clip in pool.items():
             write_cine(Path(folder, f"{id}.nrrd"), _cine(clip))
-        points = [_measure(strategy, seed, versions, labelled, unseen, device)]
+        points = [measure()]
         for round in range(rounds):
-            for id, frame in _ask(strategy, pool, labelled, versions, per_round, rng, device):
+            for id, frame in _ask(strategy, pool, labelled, model, per_round, rng):
                 labelled[id].add(frame)
-                write_label(Path(folder, f"{id}_label.nrrd"), pool[id].vessels, _cine(pool[id]), labelled[id])
+            for id, clip in pool.items():
+                write_label(Path(folder, f"{id}_label.nrrd"), clip.vessels, _cine(clip), labelled[id])
             known = [
                 {
                     "image": str(Path(folder, f"{id}.nrrd")),
@@ -138,25 +174,33 @@ def simulate_loop(
             # What was labelled may not do for a training yet, such as frames without a vessel: then the model stays.
             with suppress(AngioSegError):
                 versions.train(*split_by_patient(known, 0.2), device=device, seed=seed, **training)
-            points.append(_measure(strategy, seed, versions, labelled, unseen, device))
+            points.append(measure())
             if progress is not None:
                 progress(round + 1, rounds)
     return points
+
+
+def _simulate(seed: int, frames: int, size: tuple[int, int], noise: float) -> SimulatedClip:
+    clip = simulate_clip(seed, frames=frames, size=size)
+    if not noise:
+        return clip
+    noisy = clip.frames + np.random.default_rng(seed).normal(0, noise, clip.frames.shape)
+    return replace(clip, frames=noisy.clip(0, 255).round().astype(np.uint8))
 
 
 def _ask(
     strategy: str,
     pool: dict[str, SimulatedClip],
     labelled: dict[str, set[int]],
-    versions: Versions,
+    model: Callable[[], Segmenter],
     count: int,
     rng: random.Random,
-    device: str | None,
 ) -> list[tuple[str, int]]:
+    if strategy == EVERYTHING:
+        return [(id, frame) for id, clip in pool.items() for frame in range(len(clip.frames))]
     scores: dict[str, list] = {id: [] for id in pool}
     if needs_scores(strategy):
-        current = versions.current()
-        segmenter = Segmenter(current.weights, device, bundle=current.bundle)
+        segmenter = model()
         for id, clip in pool.items():
             scores[id] = [score_frame(segmenter, _cine(clip), n) for n in candidate_frames(len(clip.frames))]
     clips = {id: Clip(lambda c=clip: c.times_ms, set(labelled[id]), scores[id]) for id, clip in pool.items()}
@@ -168,14 +212,6 @@ def _ask(
         clips[choice.id].taken.add(choice.frame)
         chosen.append((choice.id, choice.frame))
     return chosen
-
-
-def _measure(strategy, seed, versions, labelled, unseen, device) -> Point:
-    current = versions.current()
-    segmenter = Segmenter(current.weights, device, bundle=current.bundle)
-    masks = np.concatenate([segmenter(_cine(clip)).mask.ravel() for clip in unseen])
-    truth = np.concatenate([clip.vessels.ravel() for clip in unseen])
-    return Point(strategy, seed, sum(map(len, labelled.values())), dice(masks, truth), current.number)
 
 
 def _cine(clip: SimulatedClip) -> Cine:
@@ -194,8 +230,79 @@ def write_points(path: str | Path, points: Sequence[Point]) -> None:
         writer.writerows([p.strategy, p.seed, p.frames, f"{p.dice:.4f}", p.version] for p in points)
 
 
+def read_points(path: str | Path) -> list[Point]:
+    """Read what :func:`write_points` wrote; nothing where there is no such file.
+
+    Raises:
+        AngioSegError: when the file is another.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            return [
+                Point(row["strategy"], int(row["seed"]), int(row["frames"]), float(row["dice"]), int(row["version"]))
+                for row in csv.DictReader(file)
+            ]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AngioSegError(f"{path}: was not written by simulate-loop; give another folder.") from error
+
+
+def frames_needed(points: Sequence[Point], share: float = _ENOUGH) -> dict[str, dict[int, float | None]]:
+    """How many labelled frames bring a strategy to a share of what all labels together bring.
+
+    Args:
+        points: of strategies and of ``EVERYTHING``, whose last Dice is the measure.
+        share: of that Dice.
+
+    Returns:
+        strategy -> seed -> frames, on straight lines between the points; None where the share was not reached. Seeds
+        without ``EVERYTHING`` are left out.
+    """
+    curves = _curves(points)
+    goals = {seed: share * curve[-1].dice for (strategy, seed), curve in curves.items() if strategy == EVERYTHING}
+    needed: dict[str, dict[int, float | None]] = {}
+    for (strategy, seed), curve in curves.items():
+        if strategy != EVERYTHING and seed in goals:
+            needed.setdefault(strategy, {})[seed] = _crossing(curve, goals[seed])
+    return needed
+
+
+def _crossing(curve: Sequence[Point], goal: float) -> float | None:
+    if curve[0].dice >= goal:
+        return float(curve[0].frames)
+    for before, after in pairwise(curve):
+        if after.dice >= goal:
+            part = (goal - before.dice) / (after.dice - before.dice)
+            return before.frames + part * (after.frames - before.frames)
+    return None
+
+
+def compare(points: Sequence[Point], strategy: str, other: str) -> tuple[float, float]:
+    """How much better a strategy is than another, seed by seed.
+
+    Returns:
+        The mean over the seeds of the difference of the two curves' mean Dice, the point before the first label left
+        out, and half its 95 % interval (Student's t; 0 for one seed).
+    """
+    curves = _curves(points)
+    means = {key: statistics.mean(point.dice for point in curve[1:]) for key, curve in curves.items() if curve[1:]}
+    both = [seed for name, seed in means if name == strategy and (other, seed) in means]
+    differences = [means[strategy, seed] - means[other, seed] for seed in both]
+    return statistics.mean(differences), _half_interval(differences)
+
+
+def _curves(points: Sequence[Point]) -> dict[tuple[str, int], list[Point]]:
+    curves: dict[tuple[str, int], list[Point]] = {}
+    for point in points:
+        curves.setdefault((point.strategy, point.seed), []).append(point)
+    return curves
+
+
 def draw_curves(path: str | Path, points: Sequence[Point], size: tuple[int, int] = (960, 600)) -> None:
     """Draw Dice against labelled frames: the mean of the seeds, with its 95 % interval (Student's t) from 2 seeds on.
+
+    What ``EVERYTHING`` comes to is a level line.
 
     Args:
         path: a PNG file.
@@ -207,7 +314,10 @@ def draw_curves(path: str | Path, points: Sequence[Point], size: tuple[int, int]
     """
     width, height = size
     left, right, top, bottom = 70, width - 20, 20, height - 60
-    most = max(1, max(point.frames for point in points))
+    curves = _curves(points)
+    full = [curve[-1] for (strategy, _), curve in curves.items() if strategy == EVERYTHING]
+    points = [point for point in points if point.strategy != EVERYTHING]
+    most = max([1, *(point.frames for point in points)])
     picture = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(picture, "RGBA"), ImageFont.load_default(15)
 
@@ -221,9 +331,13 @@ def draw_curves(path: str | Path, points: Sequence[Point], size: tuple[int, int]
     for frames in sorted({point.frames for point in points}):
         x, _ = place(frames, 0)
         draw.text((x, bottom + 8), str(frames), "black", font, anchor="mt")
-    seeds = len({point.seed for point in points})
+    seeds = len({seed for _, seed in curves})
     draw.text(((left + right) / 2, height - 12), "labelled frames", "black", font, anchor="mb")
     draw.text((left + 8, top), f"Dice on held-out clips, {seeds} {'seeds' if seeds > 1 else 'seed'}", "black", font)
+    if full:
+        _, y = place(0, statistics.mean(point.dice for point in full))
+        draw.line([(left, y), (right, y)], (90, 90, 90), 1)
+        draw.text((left + 8, y - 4), f"all {full[0].frames} frames labelled", (90, 90, 90), font, anchor="lb")
     for row, strategy in enumerate(dict.fromkeys(point.strategy for point in points)):
         colour = _COLOURS[row % len(_COLOURS)]
         groups: dict[int, list[float]] = {}
@@ -235,8 +349,9 @@ def draw_curves(path: str | Path, points: Sequence[Point], size: tuple[int, int]
         if len(curve) > 1:
             draw.polygon(band, (*colour, 35))
             draw.line([place(f, m) for f, m, _ in curve], colour, 3)
-        draw.line([(right - 200, top + 20 * row + 10), (right - 170, top + 20 * row + 10)], colour, 3)
-        draw.text((right - 160, top + 20 * row + 10), strategy, "black", font, anchor="lm")
+        y = bottom - 20 * (row + 1)
+        draw.line([(right - 200, y), (right - 170, y)], colour, 3)
+        draw.text((right - 160, y), strategy, "black", font, anchor="lm")
     with replacing(Path(path)) as temporary:
         picture.save(temporary, "PNG")
 

@@ -100,6 +100,7 @@ class Segmenter:
         device: "cpu", "cuda", "cuda:1"; a GPU when there is one when None.
         threshold: probability from which a pixel is vessel; the bundle's when None.
         bundle: bundle folder; the one that ships when None.
+        grid: rows and columns that frames are resized to for the network; the bundle's when None.
 
     Attributes:
         network: windows (B, 1, 2N+1, h, w) to logits (B, 1, h, w).
@@ -116,12 +117,15 @@ class Segmenter:
         device: str | None = None,
         threshold: float | None = None,
         bundle: str | Path | None = None,
+        grid: Sequence[int] | None = None,
     ) -> None:
         bundle = Path(bundle or bundle_dir())
         model = Path(model or bundle / "models" / "model.pt")
         self._config = ConfigParser()
         self._config.read_config(bundle / "configs" / "inference.json")
         self._config.update({"bundle_root": str(bundle), "model": str(model), **weights_overrides(model, device)})
+        if grid is not None:
+            self._config.update({"grid": list(grid)})
         self._threshold = self._config["threshold"] if threshold is None else threshold
         self._inferer(self._threshold)  # a wrong threshold is told at once
         self.network = self._config.get_parsed_content("network")

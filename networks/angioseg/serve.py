@@ -43,14 +43,16 @@ def serve(
     token: str | None = None,
     max_upload_mb: int = 4096,
 ) -> None:
-    """Run the MONAI Label server on a folder of cines until Ctrl-C or SIGTERM.
+    """Run the MONAI Label server on a folder of cines, or those of an archive, until Ctrl-C or SIGTERM.
 
     Beyond ``monailabel start_server``, it answers other requests while an inference runs, answers bad requests with a
     4xx and one clear line, is closed to web pages from elsewhere, keeps names of files out of its log, and leaves no
     upload behind. Settings of the platform (``MONAI_LABEL_...``) that are set in the environment hold.
 
     Args:
-        studies: folder with the cines; labels are written to its ``labels`` folder.
+        studies: folder with the cines; labels are written to its ``labels`` folder. Or the address of a DICOMweb
+            service; who may ask it and what for is said by the platform's settings, and labels are kept in a folder of
+            this machine (``MONAI_LABEL_DICOMWEB_CACHE_PATH``) and stored in the archive.
         host: address to listen at. The default is this machine only.
         port: port to listen at; 0 takes a free one. The line that says "ready" names it.
         model: weights to use instead of those that come with the package, until a training in ``studies`` has given
@@ -60,8 +62,8 @@ def serve(
         max_upload_mb: the most that one request may send.
 
     Raises:
-        AngioSegError: when the server is not installed, the folder is not there or cannot be written to, the address
-            cannot be listened at, or the model cannot be loaded.
+        AngioSegError: when the server is not installed, the folder is not there or cannot be written to, the archive
+            does not answer, the address cannot be listened at, or the model cannot be loaded.
     """
     studies = _check(studies)
     if model is not None and not Path(model).is_file():
@@ -94,7 +96,7 @@ def start_server(
     """Run :func:`serve` in a process of its own while the block runs.
 
     Args:
-        studies: folder with the cines.
+        studies: see :func:`serve`.
         host: address to listen at.
         port: port to listen at; 0 takes a free one.
         timeout: seconds to wait until the server answers.
@@ -108,7 +110,7 @@ def start_server(
         AngioSegError: as :func:`serve`, or when the server does not answer in time; with the last lines of its log.
     """
     studies = _check(studies)
-    arguments = json.dumps({"studies": str(studies), "host": host, "port": port, **options}, default=str)
+    arguments = json.dumps({"studies": studies, "host": host, "port": port, **options}, default=str)
     with tempfile.TemporaryDirectory(prefix="angioseg-log-", ignore_cleanup_errors=True) as folder:
         log = Path(folder, "server.log")
         with log.open("wb") as output:
@@ -126,15 +128,17 @@ def start_server(
             _stop(process)
 
 
-def _check(studies: str | os.PathLike) -> Path:
+def _check(studies: str | os.PathLike) -> str:
     if find_spec("monailabel") is None:
         raise AngioSegError('The server is not installed: pip install "angioseg[server]"')
+    if str(studies).startswith(("http://", "https://")):
+        return str(studies).rstrip("/")
     path = Path(studies).resolve()
     if not path.is_dir():
         raise AngioSegError(f"{studies}: no such folder; --studies takes the folder that holds the cines.")
     if not os.access(path, os.W_OK | os.X_OK):
         raise AngioSegError(f"{studies}: cannot be written to; the server keeps labels and its list of cines there.")
-    return path
+    return str(path)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -170,11 +174,11 @@ def _private_folder() -> Iterator[str]:
             tempfile.tempdir = before
 
 
-def _configure(studies: Path, port: int, conf: dict, folder: str) -> None:
+def _configure(studies: str, port: int, conf: dict, folder: str) -> None:
     """The platform reads its settings from the environment when it is imported; its training processes do too."""
     os.environ.update(
         MONAI_LABEL_APP_DIR=str(app_dir()),
-        MONAI_LABEL_STUDIES=str(studies),
+        MONAI_LABEL_STUDIES=studies,
         MONAI_LABEL_SERVER_PORT=str(port),
         MONAI_LABEL_APP_CONF=json.dumps(conf),
     )
@@ -192,11 +196,15 @@ def _configure(studies: Path, port: int, conf: dict, folder: str) -> None:
 def _server(token: str | None, max_upload: int):
     with _hidden(_UNUSED):
         import uvicorn
+        from fastapi import HTTPException
         from monailabel.interfaces.utils.app import app_instance
 
         from angioseg.guard import create_app
 
-        instance = app_instance()
+        try:
+            instance = app_instance()
+        except HTTPException as error:
+            raise AngioSegError(f"{error.detail} --studies takes a folder, or the address of DICOMweb.") from error
         instance.segmenter.load()
         app = create_app(instance, token, max_upload)
 

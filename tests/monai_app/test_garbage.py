@@ -137,6 +137,7 @@ def test_garbage_by_the_schema(place):
         ("DELETE", "/datastore/label", "id"),
         ("POST", "/infer/angioseg", "image"),
         ("POST", "/infer/angioseg", "session_id"),
+        ("POST", "/angioseg/overlay", "session_id"),
         ("GET", "/session/{}", None),
         ("DELETE", "/session/{}", None),
         ("POST", "/infer/{}", None),
@@ -156,7 +157,7 @@ def test_names(place, method, path, query, name):
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b'{"a": ' * 2000, b"1" * 5000])
-@pytest.mark.parametrize("path", ["/train/angioseg", "/activelearning/first", "/scoring/dice"])
+@pytest.mark.parametrize("path", ["/train/angioseg", "/activelearning/first", "/scoring/dice", "/angioseg/sample"])
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data; boundary=x"])
 def test_bodies(place, path, body, kind):
     url, _ = place
@@ -192,6 +193,8 @@ def test_bodies(place, path, body, kind):
         ("PUT", "/datastore/label/info?label=run&tag=final"),
         ("PUT", "/session/"),
         ("POST", "/infer/angioseg"),
+        ("POST", "/angioseg/decode"),
+        ("POST", "/angioseg/overlay?session_id=x"),
     ],
 )
 def test_multipart(place, method, path, body):

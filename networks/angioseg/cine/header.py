@@ -8,12 +8,22 @@ import numpy as np
 
 from angioseg.cine.times import assumed_times, from_zero
 
-__all__ = ["ANNOTATED", "SPACING_SOURCE", "TIMES", "TIMES_SOURCE", "annotated_frames", "frame_times", "spacing_source"]
+__all__ = [
+    "ANNOTATED",
+    "NAME",
+    "SPACING_SOURCE",
+    "TIMES",
+    "TIMES_SOURCE",
+    "annotated_frames",
+    "frame_times",
+    "spacing_source",
+]
 
 TIMES = "frame_times_ms"
 TIMES_SOURCE = "frame_times_source"
 SPACING_SOURCE = "pixel_size_source"
 ANNOTATED = "annotated_frames"
+NAME = "name"
 
 _MS = {"s": 1000.0, "ms": 1.0}
 

@@ -15,7 +15,7 @@ from angioseg.cine.read import read_cine
 __all__ = ["read_label", "write_cine", "write_label"]
 
 
-def write_cine(path: str | PathLike, cine: Cine) -> None:
+def write_cine(path: str | PathLike, cine: Cine, name: str | None = None) -> None:
     """Save a cine as a gzip NRRD; `read_cine` gives the same frames, times and pixel size.
 
     The header has, each as JSON text, ``frame_times_ms`` (list), ``frame_times_source`` and ``pixel_size_source``.
@@ -23,12 +23,14 @@ def write_cine(path: str | PathLike, cine: Cine) -> None:
     Args:
         path: a name that ends in ``.nrrd``.
         cine: the cine.
+        name: kept in the header as ``name``. Not the cine's own: that is its file's, which can be a patient's.
 
     Raises:
         CineError: for another ending, or when the file cannot be written.
     """
     # X-ray noise hardly packs: a higher level costs many times the time and saves a few per cent.
-    write_nrrd(_nrrd_path(path), cine.frames, cine.spacing, _values(cine), level=1)
+    named = {} if name is None else {header.NAME: json.dumps(name)}
+    write_nrrd(_nrrd_path(path), cine.frames, cine.spacing, _values(cine) | named, level=1)
 
 
 def write_label(

@@ -17,6 +17,7 @@ from angioseg.cine.nrrd import read_nrrd
 
 __all__ = ["read_itk_cine", "read_nrrd_cine"]
 
+_META_HEADER = 2**16
 _AIR_HU = -900  # CT numbers go down to -1000 in air, most files to -1024
 
 
@@ -70,6 +71,7 @@ def read_itk_cine(path: Path, name: str) -> Cine:
     if path.suffix.lower() == ".gz" and unpacked.exists():
         # So does the NIfTI library, without a word.
         raise CineError(f"{path}: {unpacked.name} lies beside it and would be read in its place: move one of them")
+    _check_pixels_are_near(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NiftiImageIO" if ".nii" in path.suffixes[-2:] else "MetaImageIO")
     reader.SetFileName(str(path))
@@ -84,6 +86,15 @@ def read_itk_cine(path: Path, name: str) -> Cine:
     keys = (header.TIMES, header.TIMES_SOURCE, header.SPACING_SOURCE, header.ANNOTATED)
     values = {key: image.GetMetaData(key) for key in keys if image.HasMetaDataKey(key)}
     return _cine(_Held(image).array(), channels > 1, image.GetSpacing()[::-1], values, path, name)
+
+
+def _check_pixels_are_near(path: Path) -> None:
+    """A MetaImage can name any file of this machine as its pixels, and who sent it must not get that file to see."""
+    with path.open("rb") as file:
+        named = re.search(rb"ElementDataFile\s*[=:]\s*([^\r\n]*)", file.read(_META_HEADER))
+    name = named[1].decode("utf-8", "replace").strip() if named and path.suffix.lower() in (".mha", ".mhd") else ""
+    if "/" in name or "\\" in name or name.startswith("LIST"):
+        raise CineError(f"{path}: takes its pixels from a list or from another folder: save it as one .mha file")
 
 
 def _check_nifti_is_whole(reader, path: Path) -> None:

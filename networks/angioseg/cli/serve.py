@@ -16,7 +16,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _serve(
-    studies: Annotated[Path, typer.Option(metavar="DIR", help="Folder with the cines; labels are kept in it.")],
+    studies: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with the cines, labels are kept in it; or the address of an archive's DICOMweb service.",
+        ),
+    ],
     host: Annotated[str, typer.Option(help="Address to listen at; the default is this machine only.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8000,
     model: Annotated[Path | None, typer.Option(help="File of weights, instead of those that come along.")] = None,

@@ -1,0 +1,151 @@
+"""An image archive (PACS) by DICOMweb: which cines it has, their files, and the segmentations of them."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+import requests
+from angioseg.cine.atomic import replacing
+from fastapi import HTTPException
+from monailabel.config import settings
+from monailabel.datastore.dicom import DICOMwebClientX
+from pydicom.uid import SegmentationStorage
+
+__all__ = ["Archive", "Instance"]
+
+_MODALITIES = ("XA", "RF")
+# X-ray angiographic and radiofluoroscopic images, classic and enhanced; a series may hold reports beside them.
+_CINES = (
+    "1.2.840.10008.5.1.4.1.1.12.1",
+    "1.2.840.10008.5.1.4.1.1.12.1.1",
+    "1.2.840.10008.5.1.4.1.1.12.2",
+    "1.2.840.10008.5.1.4.1.1.12.2.1",
+)
+_TIMEOUT_S = (5.0, 120.0)
+_FILTER = "MONAI_LABEL_DICOMWEB_SEARCH_FILTER"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Where an instance lies.
+
+    Attributes:
+        study: its StudyInstanceUID.
+        series: its SeriesInstanceUID.
+        uid: its SOPInstanceUID.
+    """
+
+    study: str
+    series: str
+    uid: str
+
+
+class Archive:
+    """A DICOMweb server, asked in the way that the platform's settings (``MONAI_LABEL_DICOMWEB_...``) say.
+
+    Where they name no search filter, series of modality XA and RF are looked for.
+
+    Args:
+        url: of the DICOMweb service, as ``http://127.0.0.1:8042/dicom-web``.
+
+    Raises:
+        HTTPException: 502, when it does not answer as a DICOMweb server does. So do all methods.
+    """
+
+    def __init__(self, url: str):
+        self._client = _client(url)
+        chosen = settings.MONAI_LABEL_DICOMWEB_SEARCH_FILTER
+        # The platform's own default is CT: nobody who looks for cines has chosen it.
+        given = _FILTER in settings.model_fields_set
+        self._filters = [chosen] if given else [{"Modality": modality} for modality in _MODALITIES]
+        self._instances: dict[tuple, list[Instance]] = {}
+        self.cines()
+
+    def cines(self) -> list[Instance]:
+        """All cines, those of one series too."""
+        return [one for filter in self._filters for one in self._search(filter, _CINES)]
+
+    def segmentations(self) -> list[Instance]:
+        """All segmentation objects, of whatever."""
+        return self._search({"Modality": "SEG"}, (SegmentationStorage,))
+
+    def fetch(self, instance: Instance, path: Path):
+        """Write an instance to a file, as the archive stores it; the file is there whole or not at all."""
+        with _told():
+            dataset = self._client.retrieve_instance(instance.study, instance.series, instance.uid)
+        with replacing(path) as temporary:
+            dataset.save_as(temporary, write_like_original=False)
+
+    def store(self, path: Path):
+        """Add a DICOM file to the archive."""
+        dataset = pydicom.dcmread(path)
+        with _told():
+            answer = self._client.store_instances([dataset])
+        if answer.get("FailedSOPSequence"):
+            raise HTTPException(502, "The archive did not take the segmentation object.")
+
+    def _search(self, filter: dict, kinds: tuple[str, ...]) -> list[Instance]:
+        """The instances of the series that a filter finds; a series is looked into again when its size has changed."""
+        found = []
+        with _told():
+            fields = ["NumberOfSeriesRelatedInstances"]
+            for series in self._client.search_for_series(search_filters=filter, fields=fields, get_remaining=True):
+                study, uid = _value(series, "0020000D"), _value(series, "0020000E")
+                key = (study, uid, _value(series, "00201209"))
+                if key not in self._instances or key[2] is None:
+                    inside = self._client.search_for_instances(study, uid, fields=["SOPClassUID"], get_remaining=True)
+                    self._instances[key] = [
+                        Instance(study, uid, _value(one, "00080018"))
+                        for one in inside
+                        if _value(one, "00080016") in (None, *kinds)
+                    ]
+                found += self._instances[key]
+        return found
+
+
+def _client(url: str) -> DICOMwebClientX:
+    session = requests.Session()
+    user = settings.MONAI_LABEL_DICOMWEB_USERNAME or settings.MONAI_LABEL_DATASTORE_USERNAME
+    if user:
+        session.auth = (user, settings.MONAI_LABEL_DICOMWEB_PASSWORD or settings.MONAI_LABEL_DATASTORE_PASSWORD)
+    for prefix in ("http://", "https://"):
+        session.mount(prefix, _InTime())
+    # It writes UIDs and addresses of requests to the log.
+    logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL)
+    try:
+        return DICOMwebClientX(
+            url.rstrip("/"),
+            session=session,
+            qido_url_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
+            wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
+            stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
+        )
+    except (TypeError, ValueError) as error:
+        raise HTTPException(502, "The archive's address must be as http://127.0.0.1:8042/dicom-web.") from error
+
+
+class _InTime(requests.adapters.HTTPAdapter):
+    """The client itself waits for ever."""
+
+    def send(self, request, **options):
+        return super().send(request, **{**options, "timeout": _TIMEOUT_S})
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except requests.HTTPError as error:
+        raise HTTPException(502, f"The archive answered {error.response.status_code}.") from error
+    except requests.RequestException as error:
+        raise HTTPException(502, "The archive cannot be reached.") from error
+    except Exception as error:  # what the client makes of an answer that is none of DICOMweb's
+        raise HTTPException(502, f"The archive did not answer as DICOMweb does ({type(error).__name__}).") from error
+
+
+def _value(dataset: dict, tag: str):
+    values = dataset.get(tag, {}).get("Value")
+    return values[0] if values else None

@@ -1,0 +1,177 @@
+"""The cines of an image archive (PACS) as the images of MONAI Label, with their labels."""
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from angioseg.cine import Cine, CineError, read_cine, read_label, write_label
+from angioseg.cine.atomic import replacing
+from angioseg.cine.dicom_seg import DicomSeg, read_dicom_seg, write_dicom_seg
+from fastapi import HTTPException
+from monailabel.config import settings
+from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.utils.others.generic import md5_digest
+
+from lib.archive import Archive, Instance
+from lib.datastore import CineDatastore
+
+__all__ = ["PacsDatastore", "cache_folder"]
+
+logger = logging.getLogger("angioseg.server")
+
+_FINAL = DefaultLabelTag.FINAL.value
+
+
+def cache_folder(url: str) -> Path:
+    """Where the cines, labels and models of an archive are kept on this machine."""
+    chosen = settings.MONAI_LABEL_DICOMWEB_CACHE_PATH or settings.MONAI_LABEL_DATASTORE_CACHE_PATH
+    root = Path(chosen.strip()) if chosen.strip() else Path.home() / ".cache" / "angioseg" / "dicomweb"
+    return root / md5_digest(url.rstrip("/"))
+
+
+class PacsDatastore(CineDatastore):
+    """The studies folder of an archive: a cine is an *instance*, its id the SOPInstanceUID.
+
+    A cine's file is fetched when somebody asks for it, and kept. Labels lie beside it as in any studies folder, with
+    their earlier versions. A label tagged "final" goes to the archive too, as a DICOM segmentation object of its
+    labelled frames; one that comes to the archive from elsewhere becomes the newest version here. With
+    ``MONAI_LABEL_DATASTORE_READ_ONLY`` nothing is stored there.
+
+    Args:
+        url: of the DICOMweb service.
+        folder: of this machine; see :func:`cache_folder`.
+        read: as for :class:`CineDatastore`.
+
+    Raises:
+        HTTPException: 502, when the archive does not answer.
+    """
+
+    scan_every_s = 10.0
+
+    def __init__(self, url: str, folder: Path, read: Callable[[str], Cine] = read_cine):
+        self._url = url
+        self._archive = Archive(url)
+        self._instances: dict[str, Instance] = {}
+        self._segs = folder / "segmentations.json"
+        # Patients' images: nobody else on this machine may read them.
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        super().__init__(str(folder), read)
+
+    def name(self):
+        return self._url
+
+    def get_image_uri(self, image_id):
+        path = self.image_path(image_id)
+        if path and not Path(path).exists():
+            self.fetch(path)
+        return path
+
+    def fetch(self, path: str):
+        """Bring the file of a cine that :meth:`image_path` names.
+
+        Raises:
+            HTTPException: 502, when the archive does not give it.
+        """
+        instance = self._instances.get(Path(path).stem)
+        if instance is not None:
+            self._archive.fetch(instance, Path(path))
+
+    def add_image(self, image_id, image_filename, image_info):
+        raise HTTPException(400, "Cines come from the archive here: send the file to it.")
+
+    def remove_image(self, image_id):
+        raise HTTPException(400, "Cines come from the archive here: remove the file there.")
+
+    def save_label(self, image_id, label_filename, label_tag, label_info):
+        """Save a label as :class:`CineDatastore` does, and a final one in the archive too.
+
+        Raises:
+            HTTPException: as there; 502, when the label is saved here and the archive did not take it.
+        """
+        super().save_label(image_id, label_filename, label_tag, label_info)
+        if label_tag == _FINAL and not settings.MONAI_LABEL_DATASTORE_READ_ONLY:
+            try:
+                self._store(image_id)
+            except (HTTPException, CineError) as error:
+                logger.warning("A label could not be stored in the archive.")
+                raise HTTPException(
+                    502, "The label is saved on this server, but the archive did not take it."
+                ) from error
+        return image_id
+
+    def _store(self, image_id: str):
+        mask, frames = read_label(self.get_label_uri(image_id, _FINAL))
+        with tempfile.TemporaryDirectory() as folder, self._mutex:
+            seg = Path(folder, "seg.dcm")
+            uid = write_dicom_seg(seg, self.get_image_uri(image_id), mask, frames)
+            self._archive.store(seg)
+            self._know([uid])
+
+    # What is there.
+
+    def _scan(self):
+        try:
+            self._instances = {one.uid: one for one in self._archive.cines()}
+        except HTTPException as error:
+            logger.warning("%s The cines known so far are offered.", error.detail)
+        return sorted(f"{uid}.dcm" for uid in self._instances)
+
+    def _reconcile_datastore(self):
+        with self._mutex:
+            super()._reconcile_datastore()
+            try:
+                self._take_segs()
+            except HTTPException as error:
+                logger.warning("%s New labels in it are not seen.", error.detail)
+
+    def _take_segs(self):
+        """Make labels of the segmentations that came to the archive since the last look."""
+        known = set(self._known())
+        new = [one for one in self._archive.segmentations() if one.uid not in known]
+        if not new:
+            return
+        segs = [seg for seg in map(self._fetch_seg, new) if seg is not None and seg.source in self._instances]
+        for seg in sorted(segs, key=lambda seg: seg.made):
+            self._take(seg)
+        self._know([one.uid for one in new])
+
+    def _fetch_seg(self, instance: Instance) -> DicomSeg | None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "seg.dcm")
+            self._archive.fetch(instance, path)
+            try:
+                return read_dicom_seg(path)
+            except CineError:
+                logger.warning("A segmentation in the archive cannot be read.")
+                return None
+
+    def _take(self, seg: DicomSeg):
+        try:
+            cine = self._read_image(seg.source)
+            if seg.masks.shape[1:] != cine.shape[1:] or max(seg.frames) >= cine.num_frames:
+                raise CineError("The segmentation is not on the grid of its cine")
+            mask = np.zeros(cine.shape, np.uint8)
+            mask[seg.frames] = seg.masks
+            with tempfile.TemporaryDirectory() as folder:
+                label = os.path.join(folder, "label.nrrd")
+                write_label(label, mask, cine, seg.frames)
+                super().save_label(seg.source, label, _FINAL, {"replace": True})
+        except (HTTPException, CineError) as error:
+            if getattr(error, "status_code", None) == 502:
+                raise  # not the label's fault: it is tried again
+            logger.warning("A segmentation in the archive does not fit its cine, or that cannot be read.")
+
+    def _known(self) -> list[str]:
+        """Segmentations that are labels here already, or none of ours: a label removed here does not come back."""
+        try:
+            return json.loads(self._segs.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return []
+
+    def _know(self, uids: list[str]):
+        with replacing(self._segs) as temporary:
+            temporary.write_text(json.dumps([*self._known(), *uids]), encoding="utf-8")

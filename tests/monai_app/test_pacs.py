@@ -1,0 +1,260 @@
+"""Cines of an image archive: a real Orthanc behind the real server."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import requests
+from angioseg.cine import read_label, write_label
+from angioseg.errors import AngioSegError
+from angioseg.paths import app_dir
+from angioseg.serve import start_server
+from angioseg.simulation import simulate_clip, write_xa_dicom
+from fastapi import HTTPException
+from lib.archive import Archive
+from lib.pacs import PacsDatastore
+from monailabel.config import settings
+
+PLUGINS = Path("/usr/share/orthanc/plugins")
+ORTHANC = shutil.which("Orthanc")
+USER = ("reader", "of-cines")
+FRAMES = 3
+TRAINING = {"max_epochs": 1, "iterations_per_epoch": 1, "batch_size": 1, "crop": 192, "accept_worse": True}
+
+needs_orthanc = pytest.mark.skipif(
+    ORTHANC is None or not (PLUGINS / "libOrthancDicomWeb.so").exists(),
+    reason="needs an archive: apt-get install orthanc orthanc-dicomweb",
+)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+@contextmanager
+def running(command, alive, **options):
+    """A program, while the block runs; it answers when the block begins."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+    try:
+        for _ in range(600):
+            try:
+                if alive().status_code < 500:
+                    break
+            except requests.ConnectionError:
+                assert process.poll() is None
+                time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+class Orthanc:
+    """An archive with three cines in it, two of them in one series, and an image of another modality."""
+
+    def __init__(self, folder):
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.clips = {}
+        self.sources = {}
+        self.folder = folder
+        config = {
+            "StorageDirectory": str(folder / "storage"),
+            "IndexDirectory": str(folder / "storage"),
+            "HttpPort": int(self.url.rsplit(":", 1)[1]),
+            "DicomServerEnabled": False,
+            "Plugins": [str(PLUGINS)],
+            "AuthenticationEnabled": True,
+            "RegisteredUsers": dict([USER]),
+            "DicomWeb": {"Enable": True},
+        }
+        (folder / "orthanc.json").write_text(json.dumps(config))
+
+    def send(self, method, path, **options):
+        return requests.request(method, self.url + path, auth=USER, timeout=60, **options)
+
+    def add(self, seed, change=lambda cine: None):
+        clip = simulate_clip(seed, frames=FRAMES, size=(192, 192))
+        path = write_xa_dicom(self.folder / f"{seed}.dcm", clip)
+        cine = pydicom.dcmread(path)
+        change(cine)
+        cine.save_as(path)
+        assert self.send("POST", "/instances", data=path.read_bytes()).status_code == 200
+        self.clips[cine.SOPInstanceUID], self.sources[cine.SOPInstanceUID] = clip, path
+        return cine
+
+    def segmentations(self):
+        return self.send("GET", "/dicom-web/series?Modality=SEG").json()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    if ORTHANC is None:
+        pytest.skip("needs an archive: apt-get install orthanc orthanc-dicomweb")
+    orthanc = Orthanc(tmp_path_factory.mktemp("orthanc"))
+    with running([ORTHANC, str(orthanc.folder / "orthanc.json")], lambda: orthanc.send("GET", "/system")):
+        first = orthanc.add(40)
+
+        def same_series(cine):
+            for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "PatientID", "PatientName"):
+                setattr(cine, keyword, first[keyword].value)
+            cine.InstanceNumber = 2
+
+        def a_ct(cine):
+            cine.Modality = "CT"
+
+        orthanc.add(41, same_series)
+        orthanc.add(42)
+        del orthanc.clips[orthanc.add(43, a_ct).SOPInstanceUID]
+        yield orthanc
+
+
+@pytest.fixture
+def platform_settings(tmp_path, monkeypatch):
+    """Who may ask the archive, in the platform's own words, and where to keep what it gives."""
+    for name, value in zip(("USERNAME", "PASSWORD"), USER):
+        monkeypatch.setenv(f"MONAI_LABEL_DICOMWEB_{name}", value)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def choose(cache):
+        monkeypatch.setenv("MONAI_LABEL_DICOMWEB_CACHE_PATH", str(tmp_path / cache))
+
+    return choose
+
+
+def images(url):
+    return requests.get(f"{url}/datastore/?output=all", timeout=60).json()["objects"]
+
+
+def label_of(url, image, folder):
+    reply = requests.get(f"{url}/datastore/label?label={image}&tag=final", timeout=60)
+    assert reply.status_code == 200, reply.text
+    (folder / "label.nrrd").write_bytes(reply.content)
+    return read_label(folder / "label.nrrd")
+
+
+@needs_orthanc
+def test_the_loop_on_an_archive(archive, platform_settings, tmp_path, weights):
+    platform_settings("first")
+    address = f"{archive.url}/dicom-web"
+    with start_server(address, model=weights, device="cpu") as url:
+        assert set(images(url)) == set(archive.clips)
+        assert list(tmp_path.rglob("*.dcm")) == []  # nothing is fetched before it is needed
+
+        asked = set()
+        submitted = {}
+        for strategy in ("random", "first", "first"):
+            sample = requests.post(f"{url}/activelearning/{strategy}", json={}, timeout=120).json()
+            image, frame = sample["id"], sample["frame"]
+            assert (image, frame) not in asked
+            asked.add((image, frame))
+            query = {"image": image, "output": "json"}
+            params = {"params": json.dumps({"frames": frame})}
+            reply = requests.post(f"{url}/infer/angioseg", params=query, data=params, timeout=120)
+            assert (reply.status_code, reply.json()["frames"]) == (200, [frame])
+
+        for image, clip in archive.clips.items():
+            write_label(tmp_path / "label.nrrd", clip.vessels, clip.times_ms, [1, 2])
+            files = {"label": ("label.nrrd", (tmp_path / "label.nrrd").read_bytes())}
+            reply = requests.put(f"{url}/datastore/label?image={image}&tag=final", files=files, timeout=120)
+            assert reply.status_code == 200, reply.text
+            submitted[image] = clip.vessels * np.array([0, 1, 1], np.uint8)[:, None, None]
+        assert len(archive.segmentations()) == 3
+
+        # A second label of one cine: a second object, the first one stays.
+        write_label(tmp_path / "label.nrrd", archive.clips[image].vessels, archive.clips[image].times_ms, [0])
+        files = {"label": ("label.nrrd", (tmp_path / "label.nrrd").read_bytes())}
+        assert (
+            requests.put(f"{url}/datastore/label?image={image}&tag=final", files=files, timeout=60).status_code == 200
+        )
+        submitted[image] = archive.clips[image].vessels
+        assert len(archive.segmentations()) == 4
+
+        assert (
+            requests.post(f"{url}/train/angioseg?run_sync=true", json=TRAINING, timeout=300).json()["status"] == "DONE"
+        )
+        query = {"image": image, "output": "json"}
+        reply = requests.post(f"{url}/infer/angioseg", params=query, data={"params": '{"frames": 1}'}, timeout=120)
+        assert reply.json()["model"]["version"] == "0.1.0+1"
+
+        # Found while the server runs.
+        new = archive.add(44).SOPInstanceUID
+        query = {"image": new, "output": "json"}
+        reply = requests.post(f"{url}/infer/angioseg", params=query, data={"params": '{"frames": 1}'}, timeout=120)
+        assert (reply.status_code, reply.json()["num_frames"]) == (200, FRAMES)
+        assert new in images(url)
+        for reply, status in (
+            (requests.post(f"{url}/infer/angioseg?image=1.2.3", timeout=60), 404),
+            (requests.put(f"{url}/datastore/?image=x", files={"file": ("x.dcm", b"x")}, timeout=60), 400),
+            (requests.delete(f"{url}/datastore/?id={new}", timeout=60), 400),
+        ):
+            assert (reply.status_code, "\n" in reply.json()["detail"]) == (status, False)
+
+    # Another machine, which has nothing but the archive, and the platform's own start.
+    platform_settings("second")
+    app = shutil.copytree(app_dir(), tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", address]
+    options = ["--host", "127.0.0.1", "--port", url.rsplit(":", 1)[1], "--conf", "model", str(weights)]
+    with running([*command, *options], lambda: requests.get(f"{url}/info/", timeout=60), cwd=tmp_path):
+        found = images(url)
+        assert set(found) == set(archive.clips)
+        for image, mask in submitted.items():
+            info = found[image]["labels"]["final"]["info"]
+            read, frames = label_of(url, image, tmp_path)
+            assert np.array_equal(read, mask)
+            assert frames == info["annotated_frames"] == ([0, 1, 2] if info["version"] == 2 else [1, 2])
+        assert sorted(found[image]["labels"]["final"]["info"]["version"] for image in submitted) == [1, 1, 2]
+    assert len(archive.segmentations()) == 4  # what was read from the archive is not stored there again
+
+
+@needs_orthanc
+def test_a_label_that_the_archive_does_not_take_is_kept_and_told(archive, tmp_path, monkeypatch):
+    for name, value in (("USERNAME", USER[0]), ("PASSWORD", USER[1])):
+        monkeypatch.setattr(settings, f"MONAI_LABEL_DICOMWEB_{name}", value)
+    monkeypatch.setattr(settings, "MONAI_LABEL_STOW_PREFIX", "nowhere")
+    datastore = PacsDatastore(f"{archive.url}/dicom-web", tmp_path / "cache")
+    image, clip = next(iter(archive.clips.items()))
+    write_label(tmp_path / "label.nrrd", clip.vessels, clip.times_ms, [0])
+    stored = len(archive.segmentations())
+    with pytest.raises(HTTPException) as caught:
+        datastore.save_label(image, str(tmp_path / "label.nrrd"), "final", {})
+    assert caught.value.status_code == 502
+    assert caught.value.detail == "The label is saved on this server, but the archive did not take it."
+    assert 0 in datastore.get_label_info(image, "final")["annotated_frames"]
+    monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_READ_ONLY", True)
+    datastore.save_label(image, str(tmp_path / "label.nrrd"), "final", {})
+    assert len(archive.segmentations()) == stored
+
+
+@needs_orthanc
+@pytest.mark.parametrize(
+    ("user", "path", "line"),
+    [
+        (USER, "/nothing", "The archive answered 404."),
+        (("reader", "guess"), "/dicom-web", "The archive answered 401."),
+        (USER, "/system?", "The archive did not answer as DICOMweb does"),
+    ],
+)
+def test_an_archive_that_does_not_answer_as_one_is_told(archive, tmp_path, monkeypatch, user, path, line):
+    for name, value in zip(("USERNAME", "PASSWORD"), user):
+        monkeypatch.setattr(settings, f"MONAI_LABEL_DICOMWEB_{name}", value)
+    with pytest.raises(HTTPException) as caught:
+        Archive(archive.url + path)
+    assert (caught.value.status_code, caught.value.detail[: len(line)]) == (502, line)
+
+
+def test_an_archive_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("MONAI_LABEL_DICOMWEB_CACHE_PATH", str(tmp_path))
+    with pytest.raises(AngioSegError) as caught, start_server(f"http://127.0.0.1:{free_port()}/dicom-web"):
+        pass
+    assert "The archive cannot be reached. --studies takes a folder" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
