@@ -74,7 +74,8 @@ def cine_routes(app) -> APIRouter:
 
 
 def _received(upload: UploadFile, folder: str, name: str) -> Path:
-    path = Path(folder, "received", upload.filename or name)
+    # Only the last part: a name such as ../x is not followed.
+    path = Path(folder, "received", Path(upload.filename or name).name or name)
     path.parent.mkdir()
     with path.open("wb") as file:
         shutil.copyfileobj(upload.file, file)
