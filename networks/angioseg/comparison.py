@@ -294,8 +294,8 @@ def _write(
     notes = [
         f"Data: {Path(protocol.data).name}, {len(clip_pairs(protocol.data)[: protocol.clips])} clips; partition: "
         f"{protocol.partition}; recipe: {protocol.recipe} with {training}; {seeds} seeds.",
-        "Mean and 95 % interval (Student's t) over seeds. All tested pixels of a seed count together, clDice is the mean "
-        "over its frames with vessel. On the cines' own grid unless it says 448x448.",
+        "Mean and 95 % interval (Student's t) over seeds. All tested pixels of a seed count together, clDice is the "
+        "mean over its frames with vessel. On the cines' own grid unless it says 448x448.",
         *_order(figures, seeds),
     ]
     lines = ["| " + " | ".join(row) + " |" for row in table]

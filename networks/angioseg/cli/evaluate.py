@@ -90,9 +90,7 @@ def _tables(evaluation: "Evaluation", temporal: bool) -> tuple[list, list, list[
         for name, result in zip(evaluation.results, together):
             figures = [_number(result.figures[key]) for key in keys]
             cines.append([result.cine, name, str(len(result.scores)), *figures])
-    lines = [
-        f"{name}: vessel Dice {_interval(r, 'dice')}, clDice {_interval(r, 'cldice')}" for name, r in _items(evaluation)
-    ]
+    lines = [f"{name}: vessel Dice {_interval(r, 'dice')}, clDice {_interval(r, 'cldice')}" for name, r in models]
     lines += [line for name, results in models for line in _key_frames(name, results)]
     if "B" in evaluation.results:
         for key in ("dice", "cldice"):
