@@ -10,7 +10,7 @@ import typer
 
 from angioseg import __version__
 
-from . import demo, extract, info, realism, segment, serve, simulate, simulate_loop
+from . import compare, demo, evaluate, extract, info, realism, segment, serve, simulate, simulate_loop
 
 __all__ = ["app", "main"]
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # usage errors in one line, not wrapped in a box
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (segment, info, extract, simulate, realism, serve, simulate_loop, demo):
+for module in (segment, info, extract, simulate, realism, evaluate, compare, serve, simulate_loop, demo):
     module.add_to(app)
 
 
