@@ -17,11 +17,15 @@ def clips(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("configs", [["train.json"], ["train.json", "stream.json"]], ids=["folder", "stream"])
-def test_training_writes_weights_that_load(configs, clips, tmp_path):
+@pytest.mark.parametrize("source", ["folder", "stream", "stream with labelled cines beside"])
+def test_training_writes_weights_that_load(source, clips, tmp_path):
     small = {"batch_size": 1, "crop": [192, 192], "iterations_per_epoch": 2, "max_epochs": 2, "val_frames": 1}
-    if "stream.json" in configs:
-        small["stream_frames"] = 3
+    configs = ["train.json"]
+    if source != "folder":
+        configs.append("stream.json")
+        small |= {"stream_frames": 3, "stream_size": [64, 64]}
+    if "beside" in source:
+        small["beside_dir"] = str(clips)
     workflow = ConfigWorkflow(
         config_file=[str(CONFIGS / name) for name in configs],
         meta_file=str(CONFIGS / "metadata.json"),
@@ -46,3 +50,6 @@ def test_training_writes_weights_that_load(configs, clips, tmp_path):
     load_weights(network, tmp_path / "model.pt")
     assert not torch.equal(network.head[4].weight, before)
     assert workflow.parser.get_parsed_content("train#trainer").state.iteration == 4
+    if source != "folder":
+        beside = workflow.parser.get_parsed_content("train#dataset").beside
+        assert (beside is None) == ("beside" not in source)
