@@ -158,7 +158,7 @@ def simulate_clip(
     out = np.empty((frames, *size), np.uint8)
     vessels, catheter = np.empty_like(out), np.empty_like(out)
     breath_px = -motion.breath(times) * view.px_per_mm
-    chunk = 1 if device.type == "cpu" else 32
+    chunk = 1 if device.type == "cpu" else 16
 
     def onto(values, part):
         return torch.as_tensor(values[part], dtype=torch.float32, device=device)
