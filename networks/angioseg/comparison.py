@@ -169,8 +169,10 @@ def _train(protocol: Protocol, folder: Path, neighbors: int, seed: int, device: 
     from monai.bundle import ConfigWorkflow
 
     configs = bundle_dir() / "configs"
-    train, test = protocol.sides(seed)
+    train, _ = protocol.sides(seed)
     values: dict[str, Any] = {"tensorboard": False, **dict(protocol.training)}
+    # Nothing is chosen by validation, so there is none; the config wants clips for it all the same.
+    values |= {"val_clips": train[:1], "validate#all_frames#needs_vessels": False, "val_interval": "$@max_epochs + 1"}
     if torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")).type == "cpu":
         values |= {"bf16": False, "num_workers": 0}
     if device is not None:
@@ -183,11 +185,9 @@ def _train(protocol: Protocol, folder: Path, neighbors: int, seed: int, device: 
         bundle_root=str(bundle_dir()),
         ckpt_dir=str(folder),
         train_clips=train,
-        val_clips=test,
         num_neighbors=neighbors,
         seed=seed,
         resume=True,
-        val_interval="@max_epochs",
         finalize=["$save_weights(@module, @output)"],
         **values,
     )

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 _HOW = (
-    "On the cine's own grid, labelled frames only. Overlaps count all pixels of a cine together; clDice, HD95 and Betti-0"
-    " error are means over its frames; a frame without vessel in the label has no clDice and no HD95."
+    "On the cine's own grid, labelled frames only. Overlaps count all pixels of a cine together; clDice, HD95 and "
+    "Betti-0 error are means over its frames; a frame without vessel in the label has no clDice and no HD95."
 )
 _INTERVALS = "Means over cines with 95 % intervals, by bootstrap over patients (over cines where no patient is named)."
 

@@ -1,0 +1,128 @@
+"""The paper's comparison at its very smallest: three networks, one step each."""
+
+import csv
+
+import pytest
+import torch
+from angioseg.cine import Cine, write_cine, write_label
+from angioseg.cli import app
+from angioseg.comparison import COLUMNS, Protocol, compare, simulate_data
+from angioseg.errors import AngioSegError
+from angioseg.nets import CENet3D2D, save_weights
+from angioseg.simulation import simulate_clip
+from PIL import Image
+from typer.testing import CliRunner
+
+TRAINED = ("N0_seed0", "N1_seed0", "N2_seed0")
+FILES = {"figure2.png", "protocol.json", "runs.csv", "table1.csv", "table1.md"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A cine that runs backwards: vessels in the first frames, which test when the seed is 0."""
+    folder = tmp_path_factory.mktemp("data")
+    clip = simulate_clip(3, frames=6, size=(64, 64))
+    cine = Cine(frames=clip.frames[::-1].copy(), times_ms=clip.times_ms)
+    write_cine(folder / "run.nrrd", cine)
+    write_label(folder / "run_label.nrrd", clip.vessels[::-1].copy(), cine, range(6))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compared(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("compared")
+    options = (
+        "--seeds 1 --crop 192 --epochs 1 --iterations 1 --batch-size 1 --encoder none --recipe modern --device cpu"
+    )
+    command = ["compare", "-o", str(out), "--data", str(data), *options.split()]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    return out, command
+
+
+def test_table_and_figure_are_the_papers(compared):
+    out, _ = compared
+    assert {path.name for path in out.iterdir()} == {*FILES, *TRAINED}
+    lines = (out / "table1.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:5]] == [
+        "| 2D CE-Net",
+        "| 3D-2D CE-Net, N = 1",
+        "| 3D-2D CE-Net, N = 2",
+    ]
+    with (out / "runs.csv").open() as file:
+        runs = list(csv.DictReader(file))
+    assert [(run["N"], run["seed"]) for run in runs] == [("0", "0"), ("1", "0"), ("2", "0")]
+    assert set(COLUMNS) < set(runs[0])
+    assert all(0 <= float(run["mean_iou"]) <= 1 and 0 <= float(run["paper_specificity"]) <= 1 for run in runs)
+    assert Image.open(out / "figure2.png").width > 5 * 300
+    for name, window in zip(TRAINED, (None, 3, 5)):
+        state = torch.load(out / name / "model.pt", weights_only=True)
+        found = state["fusion.conv3d.weight"].shape[2] if window else "fusion.conv3d.weight" in state
+        assert found == (window or False)
+        assert sorted(path.name for path in (out / name).iterdir()) == ["figures.json", "model.pt"]
+
+
+def test_what_is_done_is_not_done_again(compared):
+    out, command = compared
+    done = {path: path.stat().st_mtime_ns for name in TRAINED for path in (out / name).iterdir()}
+    table = (out / "table1.csv").read_bytes()
+    (out / "table1.csv").unlink()
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert "training" not in result.output
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert (out / "table1.csv").read_bytes() == table
+
+
+def test_another_protocol_is_refused(compared):
+    _, command = compared
+    result = CliRunner().invoke(app, [*command, "--recipe", "paper"])
+    assert (result.exit_code, "another protocol" in result.output) == (1, True)
+
+
+def test_given_weights_are_not_trained(data, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    weights = {}
+    for neighbors in (0, 1, 2):
+        torch.manual_seed(neighbors)
+        weights[neighbors] = [tmp_path / f"{neighbors}.pt"]
+        save_weights(CENet3D2D(num_neighbors=neighbors), weights[neighbors][0])
+    protocol = Protocol(str(data))
+    table = compare(protocol, out, seeds=1, weights=weights, device="cpu")
+    assert [row[1] for row in table] == ["N", "0", "1", "2"]
+    assert not list(out.glob("*/model.pt"))
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(AngioSegError, match="is a network of N = 1, not 0"):
+        compare(protocol, other, seeds=1, weights={**weights, 0: weights[1]}, device="cpu")
+
+
+def test_simulated_clips_are_made_once(tmp_path):
+    plan = [{"seed": seed, "frames": 3, "size": (64, 64)} for seed in (1, 2)]
+    simulate_data(tmp_path, plan[:1])
+    made = (tmp_path / "clip_0000").stat().st_mtime_ns
+    steps = []
+    simulate_data(tmp_path, plan, lambda done, total: steps.append((done, total)))
+    assert (tmp_path / "clip_0000").stat().st_mtime_ns == made
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip_0000", "clip_0001"]
+    assert steps == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--partition", "all"], "leaves nothing to train on"),
+        (["--weights", "1=a.pt"], "3 files, one for each seed"),
+        (["--weights", "3=a.pt"], "N 0, 1 or 2"),
+        (["--recipe", "best"], "paper or modern"),
+        (["--partition", "frames"], "time, patients or all"),
+        (["--encoder", "none", "--data", "nowhere"], "no labelled clips here"),
+    ],
+)
+def test_what_is_refused_in_one_line(tmp_path, options, line):
+    command = ["compare", "-o", str(tmp_path / "out"), "--device", "cpu"]
+    command += [] if "--data" in options else ["--data", str(tmp_path)]
+    result = CliRunner().invoke(app, [*command, *options])
+    assert result.exit_code in (1, 2)
+    assert line in result.output
