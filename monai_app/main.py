@@ -19,14 +19,18 @@ from lib.datastore import MODELS, CineDatastore
 from lib.ids import check_id
 from lib.infer import CineInferTask, SharedSegmenter
 from lib.pacs import PacsDatastore, cache_folder
-from lib.routes import scoring_routes, train_routes
+from lib.predictions import Predictions
+from lib.routes import batch_routes, log_routes, scoring_routes, train_routes
+from lib.runs import ThreadRuns
 from lib.scores import ScoreBoard
-from lib.scoring import CineScoring, ScoringRuns
+from lib.scoring import CineScoring
 from lib.sessions import CheckedSessions
 from lib.strategies import CineStrategy, Reservations
 from lib.train import CineTrainTask, TrainingRuns
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 
 
 def _is_archive(studies: str) -> bool:
@@ -41,7 +45,8 @@ class AngioSegApp(MONAILabelApp):
         self.versions = Versions(self._home / MODELS, conf.get("model"))
         self.segmenter = SharedSegmenter(self.versions, conf.get("device"))
         self.trainings = TrainingRuns(str(self._home))
-        self.scorings = ScoringRuns()
+        self.scorings = ThreadRuns("scoring", "scoring")
+        self.batches = ThreadRuns("batch inference", "batch/infer")
         self.cines = CineCache(max_bytes=int(conf.get("cine_cache_mb", 1024)) << 20)
         self.scores = ScoreBoard(self.segmenter, self.cines, self.versions.root / "scores")
         super().__init__(
@@ -81,7 +86,7 @@ class AngioSegApp(MONAILabelApp):
 
     def routers(self):
         """Endpoints under ``angioseg serve``: in place of the platform's, and beside them."""
-        return [train_routes(self), scoring_routes(self), cine_routes(self)]
+        return [train_routes(self), scoring_routes(self), batch_routes(self), log_routes(), cine_routes(self)]
 
     def start_training(self, model: str, params: dict) -> dict:
         """Begin a training in a process of its own; see :class:`lib.train.TrainingRuns`."""
@@ -91,23 +96,63 @@ class AngioSegApp(MONAILabelApp):
         return self.trainings.start(self._trainers[model].job(params, self.datastore()), params)
 
     def init_scoring_methods(self):
-        return {"dice": CineScoring(self.segmenter, self.cines)}
+        predictions = Predictions(self.versions.root / "predictions")
+        return {"dice": CineScoring(self.segmenter, self.cines, predictions)}
 
     def start_scoring(self, method: str, params: dict) -> dict:
-        """Begin a scoring in the background; see :class:`lib.scoring.ScoringRuns`."""
+        """Begin a scoring in the background; see :class:`lib.runs.ThreadRuns`."""
         if method not in self._scoring_methods:
             known = ", ".join(self._scoring_methods) or "none"
             raise HTTPException(404, f"There is no scoring {method[:60]!r} here; there is: {known}.")
-        return self.scorings.start(self._scoring_methods[method], params, self.datastore())
+        run, datastore = self._scoring_methods[method], self.datastore()
+        return self.scorings.start(lambda progress: run(params, datastore, progress), params)
+
+    def start_batch(self, model: str, images: BatchInferImageType, params: dict) -> dict:
+        """Segment many cines in the background, one after the other, and save the masks as labels.
+
+        Args:
+            model: the infer task.
+            images: which cines: all, those with a final label, those without.
+            params: of :meth:`infer`; ``label_tag`` is "original" when left out.
+
+        Raises:
+            HTTPException: when there is no such model, the tag is none or that of the final labels, or a run goes on.
+        """
+        self._check_model(model)
+        tag = check_id(params.get("label_tag", DefaultLabelTag.ORIGINAL.value), "label tag")
+        if tag == DefaultLabelTag.FINAL:
+            raise HTTPException(400, 'What a model says does not become a "final" label: use another `label_tag`.')
+        datastore = self.datastore()
+        chosen = {
+            BatchInferImageType.IMAGES_ALL: datastore.list_images,
+            BatchInferImageType.IMAGES_LABELED: datastore.get_labeled_images,
+            BatchInferImageType.IMAGES_UNLABELED: datastore.get_unlabeled_images,
+        }[images]()
+
+        def segment_all(progress) -> dict:
+            done, problems = [], {}
+            for number, image in enumerate(chosen):
+                progress(number, len(chosen))
+                request = {**params, "model": model, "image": image, "save_label": True, "label_tag": tag}
+                try:
+                    result = self.infer(request)
+                except HTTPException as error:
+                    if self.segmenter.stopping.is_set():
+                        raise
+                    problems[image] = error.detail
+                    continue
+                if result["file"]:
+                    Path(result["file"]).unlink(missing_ok=True)
+                done.append(image)
+            return {"images": done, "problems": problems}
+
+        return self.batches.start(segment_all, params)
 
     def _load_sessions(self, load=False):
         return CheckedSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
 
     def infer(self, request, datastore=None):
-        model = request.get("model")
-        if not isinstance(model, str) or model not in self._infers:
-            known = ", ".join(self._infers)
-            raise HTTPException(404, f"There is no model {str(model)[:60]!r} here; there is: {known}.")
+        model = self._check_model(request.get("model"))
         datastore = datastore or self.datastore()
         image = request.get("image")
         path, in_datastore = self._locate(image, datastore)
@@ -122,11 +167,18 @@ class AngioSegApp(MONAILabelApp):
             result["label"] = datastore.save_label(image, result["file"], tag, info)
         return result
 
+    def _check_model(self, model) -> str:
+        if not isinstance(model, str) or model not in self._infers:
+            known = ", ".join(self._infers)
+            raise HTTPException(404, f"There is no model {str(model)[:60]!r} here; there is: {known}.")
+        return model
+
     def stop(self):
         """Give up the inference that is running: its client gets a 503. A training ends with its best model so far."""
         self.segmenter.stopping.set()
         self.trainings.ask_to_stop()
         self.scorings.ask_to_stop()
+        self.batches.ask_to_stop()
         self.scores.close()
 
     def _locate(self, image, datastore) -> tuple[str, bool]:

@@ -1,7 +1,7 @@
 """An image archive (PACS) by DICOMweb: which cines it has, their files, and the segmentations of them."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,19 +91,32 @@ class Archive:
         """The instances of the series that a filter finds; a series is looked into again when its size has changed."""
         found = []
         with _told():
-            fields = ["NumberOfSeriesRelatedInstances"]
-            for series in self._client.search_for_series(search_filters=filter, fields=fields, get_remaining=True):
-                study, uid = _value(series, "0020000D"), _value(series, "0020000E")
+            sizes = {"search_filters": filter, "fields": ["NumberOfSeriesRelatedInstances"]}
+            for series in _all_pages("0020000E", self._client.search_for_series, **sizes):
+                study, uid = _uid(series, "0020000D"), _uid(series, "0020000E")
                 key = (study, uid, _value(series, "00201209"))
                 if key not in self._instances or key[2] is None:
-                    inside = self._client.search_for_instances(study, uid, fields=["SOPClassUID"], get_remaining=True)
+                    where = {"study_instance_uid": study, "series_instance_uid": uid, "fields": ["SOPClassUID"]}
                     self._instances[key] = [
-                        Instance(study, uid, _value(one, "00080018"))
-                        for one in inside
+                        Instance(study, uid, _uid(one, "00080018"))
+                        for one in _all_pages("00080018", self._client.search_for_instances, **where)
                         if _value(one, "00080016") in (None, *kinds)
                     ]
                 found += self._instances[key]
         return found
+
+
+def _all_pages(tag: str, search: Callable[..., list[dict]], **query) -> list[dict]:
+    """What a search finds, by a UID, however few of it the archive gives at once.
+
+    The client's own way of asking for the rest never ends with an archive that knows no offset.
+    """
+    found: dict[str, dict] = {}
+    while page := {_uid(one, tag): one for one in search(**query, offset=len(found) or None)}:
+        if page.keys() <= found.keys():
+            break
+        found |= page
+    return list(found.values())
 
 
 def _client(url: str) -> DICOMwebClientX:
@@ -144,6 +157,13 @@ def _told() -> Iterator[None]:
         raise HTTPException(502, "The archive cannot be reached.") from error
     except Exception as error:  # what the client makes of an answer that is none of DICOMweb's
         raise HTTPException(502, f"The archive did not answer as DICOMweb does ({type(error).__name__}).") from error
+
+
+def _uid(dataset: dict, tag: str) -> str:
+    found = _value(dataset, tag)
+    if not isinstance(found, str):
+        raise ValueError(tag)
+    return found
 
 
 def _value(dataset: dict, tag: str):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from angioseg.cine import Cine, write_label
 from angioseg.errors import AngioSegError
+from angioseg.guard import client_gone
 from angioseg.keyframes import FrameMeasure, rank_key_frames
 from angioseg.segmentation import Segmentation, Segmenter
 from angioseg.selection import FrameScore, score_frame
@@ -35,6 +36,9 @@ class SharedSegmenter:
     Args:
         versions: says which model is the newest; asked at every request.
         device: "cpu", "cuda"; a GPU where there is one when None.
+
+    Attributes:
+        frames: segmented for clients since the start.
     """
 
     def __init__(self, versions: Versions, device=None):
@@ -45,6 +49,7 @@ class SharedSegmenter:
         self._turns = threading.Condition()
         self._busy = False
         self._waiting = 0
+        self.frames = 0
 
     def load(self) -> Segmenter:
         """Load the newest model now, unless it is loaded.
@@ -59,9 +64,23 @@ class SharedSegmenter:
         return self._loaded[1]
 
     def __call__(self, cine, frames, threshold: float | None = None) -> Segmentation:
-        """Segment ``frames`` of ``cine``, with the bundle's threshold when there is none given."""
+        """Segment ``frames`` of ``cine``, with the bundle's threshold when there is none given.
+
+        Raises:
+            HTTPException: before the next batch, when the server is stopping (503) or the client has hung up (499).
+        """
+        done = 0
+
+        def progress(now: int, total: int):
+            nonlocal done
+            self.frames += now - done
+            done = now
+            if now < total:
+                self._go_on()
+
         with self._turn(first=True) as segmenter:
-            return segmenter(cine, frames, progress=self._go_on, threshold=threshold)
+            self._go_on()
+            return segmenter(cine, frames, progress=progress, threshold=threshold)
 
     def score(self, cine: Cine, frame: int) -> tuple[str, FrameScore]:
         """Score a frame when nobody waits for a segmentation: (digest of the model's weights, scores)."""
@@ -92,9 +111,13 @@ class SharedSegmenter:
                 self._busy = False
                 self._turns.notify_all()
 
-    def _go_on(self, *_):
+    def _go_on(self):
         if self.stopping.is_set():
             raise HTTPException(503, "The server is stopping.")
+        gone = client_gone.get()
+        if gone is not None and gone.is_set():
+            logger.info("An inference was given up: its client has hung up.")
+            raise HTTPException(499, "The client has hung up.")
 
 
 class CineInferTask(InferTask):
@@ -118,6 +141,9 @@ class CineInferTask(InferTask):
 
     def is_valid(self) -> bool:
         return True
+
+    def info(self):
+        return {**super().info(), "frames_segmented": self._segmenter.frames}
 
     def __call__(self, request) -> tuple[str | None, dict]:
         path = request["image"]

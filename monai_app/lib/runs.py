@@ -3,11 +3,12 @@
 import threading
 import uuid
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 
 from fastapi import HTTPException
 
-__all__ = ["Runs"]
+__all__ = ["Runs", "ThreadRuns"]
 
 
 class Runs:
@@ -78,6 +79,59 @@ class Runs:
     def copy(self, task: dict) -> dict:
         """A run as JSON can hold it."""
         return {**task, "details": list(task["details"])}
+
+
+class ThreadRuns(Runs):
+    """Runs in a thread of this process.
+
+    Args:
+        what: see :class:`Runs`.
+        path: see there.
+    """
+
+    def __init__(self, what: str, path: str):
+        super().__init__(what, path)
+        self._stopping = threading.Event()
+
+    def start(self, work: Callable[[Callable[[int, int], None]], dict], request: dict) -> dict:
+        """Begin a run; see :meth:`Runs.begin`.
+
+        Args:
+            work: called with a function that it tells (steps done, steps to do) before each step, and that ends it by
+                an exception when it is to stop. What it returns is the run's result.
+            request: remembered with the run.
+        """
+        with self.changed:
+            task = self.begin(request)
+            self._stopping.clear()
+            threading.Thread(target=self._run, args=(task, work), daemon=True).start()
+            return self.copy(task)
+
+    def ask_to_stop(self):
+        self._stopping.set()
+
+    def _run(self, task: dict, work: Callable):
+        def progress(done: int, total: int):
+            task["progress"] = {"done": done, "total": total}
+            if self._stopping.is_set():
+                raise _Stopped
+
+        try:
+            result = work(progress)
+        except _Stopped:
+            self.end(task, "STOPPED")
+        except HTTPException as error:
+            task["details"].append(error.detail)
+            self.end(task, "ERROR")
+        except Exception as error:
+            task["details"].append(f"The {self._what} failed ({type(error).__name__}).")
+            self.end(task, "ERROR")
+        else:
+            self.end(task, "DONE", result)
+
+
+class _Stopped(Exception):
+    pass
 
 
 def _now() -> str:

@@ -12,15 +12,20 @@ import hmac
 import inspect
 import json
 import logging
+import threading
 import traceback
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from urllib.parse import urlsplit
 
 from angioseg.errors import AngioSegError
 
-__all__ = ["create_app"]
+__all__ = ["client_gone", "create_app"]
 
 logger = logging.getLogger("angioseg.server")
+
+client_gone: ContextVar[threading.Event | None] = ContextVar("client_gone", default=None)
+"""Set once the client of the request that is being answered has hung up; None outside of a request."""
 
 _MAX_NAME = 200
 _JSON_OBJECTS = ("params", "info")
@@ -81,6 +86,7 @@ def create_app(instance, token: str | None = None, max_upload: int = 4 << 30):
     app.add_middleware(_KnownPagesOnly, origins=origins)
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(_Watched)
     return app
 
 
@@ -163,6 +169,34 @@ def _describe(error: Exception) -> tuple[int, str]:
     places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-4:]]
     logger.error("%s at %s", type(error).__name__, " < ".join(reversed(places)))
     return 500, f"The server failed ({type(error).__name__}). Its log says where."
+
+
+class _Watched:
+    """Sets :data:`client_gone` when the client hangs up, also while nobody reads the request."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        gone = threading.Event()
+        client_gone.set(gone)
+        # One message at a time: an upload is not taken in faster than it is read.
+        messages = asyncio.Queue(maxsize=1)
+
+        async def watch():
+            while not gone.is_set():
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    gone.set()
+                await messages.put(message)
+
+        watching = asyncio.create_task(watch())
+        try:
+            await self.app(scope, messages.get, send)
+        finally:
+            watching.cancel()
 
 
 class _KnownPagesOnly:

@@ -143,6 +143,7 @@ def test_garbage_by_the_schema(place):
         ("POST", "/infer/{}", None),
         ("POST", "/train/{}", None),
         ("POST", "/scoring/{}", None),
+        ("POST", "/batch/infer/{}", None),
         ("POST", "/activelearning/{}", None),
     ],
 )
@@ -157,7 +158,9 @@ def test_names(place, method, path, query, name):
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b'{"a": ' * 2000, b"1" * 5000])
-@pytest.mark.parametrize("path", ["/train/angioseg", "/activelearning/first", "/scoring/dice", "/angioseg/sample"])
+@pytest.mark.parametrize(
+    "path", ["/train/angioseg", "/activelearning/first", "/scoring/dice", "/batch/infer/other", "/angioseg/sample"]
+)
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data; boundary=x"])
 def test_bodies(place, path, body, kind):
     url, _ = place

@@ -1,12 +1,13 @@
 """POST /infer/angioseg on the real server: what a request asks for is what the reply holds."""
 
 import json
+import socket
 import threading
 
 import numpy as np
 import pytest
 import torch
-from angioseg.cine import read_cine, read_label
+from angioseg.cine import Cine, read_cine, read_label, write_cine
 
 FRAMES = 4
 IMAGES = [
@@ -143,6 +144,26 @@ def test_others_are_answered_while_it_infers(server):
         answered += infer.is_alive()
     assert replies[0].status_code == 200
     assert answered > 2
+
+
+def test_an_infer_whose_client_has_hung_up_is_given_up(server, tmp_path):
+    def segmented():
+        return server.send("GET", "/info/").json()["models"]["angioseg"]["frames_segmented"]
+
+    frames = 60
+    write_cine(tmp_path / "long.nrrd", Cine(np.zeros((frames, 64, 64), np.uint8), np.arange(frames) * 66.0))
+    session, before = server.upload(tmp_path / "long.nrrd", "long.nrrd"), segmented()
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(f"POST /infer/angioseg?session_id={session} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        while segmented() == before:
+            pass
+    # Asked behind it, and answered long before it would have ended.
+    assert server.infer('{"frames": 0}', image="run").status_code == 200
+    done = segmented() - before
+    assert 1 < done < frames / 2
+    assert server.infer('{"frames": 0}', image="run").status_code == 200
+    assert segmented() - before == done + 1
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 """Labels, trainings and scores over HTTP: what is refused, what is told, and what is kept."""
 
 import io
+import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from angioseg.cine import read_label, write_label
+from angioseg.nets import CENet3D2D, save_weights
+from angioseg.paths import bundle_dir
 
 
 @pytest.mark.parametrize(
@@ -161,3 +166,67 @@ def test_no_file_name_makes_the_server_fail_or_write_elsewhere(server, studies, 
         assert 400 <= reply.status_code < 500
         assert "\n" not in reply.json()["detail"]
         assert after - before == set()
+
+
+def test_a_new_version_is_held_against_the_one_before(server, submit, studies, cine):
+    def score():
+        task = server.send("POST", "/scoring/dice", params={"run_sync": True}).json()
+        return task["result"]["images"]["IM000001"]
+
+    assert submit(np.ones((3, 96, 96), np.uint8), [0, 1], params='{"replace": true}').status_code == 200
+    assert "agreement" not in score()
+    # What a training leaves behind, with weights drawn anew.
+    bundle = studies / "angioseg-models" / "1"
+    shutil.copytree(bundle_dir(), bundle)
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    (bundle / "configs" / "metadata.json").write_text(json.dumps({**metadata, "version": "0.1.0+1"}))
+    torch.manual_seed(1)
+    save_weights(CENet3D2D(in_channels=1, out_channels=1, num_neighbors=1), bundle / "models" / "model.pt")
+    try:
+        new = score()
+        assert (new["version"], new["agrees_with"]) == ("0.1.0+1", "0.1.0")
+        assert 0 < new["agreement"] < 1
+        info = server.send("GET", "/datastore/label/info", params={"label": "IM000001", "tag": "final"}).json()
+        assert info["scores"]["0.1.0+1"]["agreement"] == new["agreement"]
+    finally:
+        shutil.rmtree(bundle)
+    back = score()
+    assert (back["version"], back["agrees_with"], back["agreement"]) == ("0.1.0", "0.1.0+1", new["agreement"])
+
+
+def test_many_cines_are_segmented_one_after_the_other(server, studies):
+    (studies / "damaged.nrrd").write_bytes(b"NRRD0004\n")
+    try:
+        path, query = "/batch/infer/angioseg", {"images": "unlabeled", "run_sync": True}
+        task = server.send("POST", path, params=query, json={"frames": 0, "label_tag": "batch"}).json()
+    finally:
+        (studies / "damaged.nrrd").unlink()
+    assert task["status"] == "DONE", task
+    assert set(task["result"]["images"]) == {"run", "patient__run", "frames"}
+    assert list(task["result"]["problems"]) == ["damaged"]
+    assert task["result"]["problems"]["damaged"].startswith("damaged.nrrd: ")
+    for image in task["result"]["images"]:
+        assert read_label(studies / "labels" / "batch" / f"{image}.nrrd")[1] == [0]
+    assert server.send("GET", "/batch/infer").json()["id"] == task["id"]
+    assert server.send("DELETE", "/batch/infer").json() is None
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "status", "line"),
+    [
+        ("/batch/infer/other", {}, 404, "There is no model 'other' here"),
+        ("/batch/infer/angioseg", {"label_tag": "final"}, 400, 'What a model says does not become a "final" label'),
+        ("/batch/infer/angioseg", {"label_tag": "../x"}, 400, "'../x' is not a valid label tag"),
+        ("/batch/infer/angioseg?images=some", {}, 422, "images: "),
+        ("/batch/infer/angioseg", [1], 422, "params: "),
+    ],
+)
+def test_a_batch_that_cannot_be_is_refused_in_one_line(server, path, params, status, line):
+    reply = server.send("POST", path, json=params)
+    assert (reply.status_code, reply.json()["detail"][: len(line)]) == (status, line)
+
+
+@pytest.mark.parametrize("path", ["/logs/", "/logs/gpu"])
+def test_the_log_is_not_given(server, path):
+    reply = server.send("GET", path)
+    assert (reply.status_code, reply.json()["detail"][:7]) == (404, "The log")

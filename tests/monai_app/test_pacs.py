@@ -40,18 +40,21 @@ def free_port():
         return free.getsockname()[1]
 
 
+def answers(ask):
+    try:
+        return ask().status_code < 500
+    except requests.ConnectionError:
+        return False
+
+
 @contextmanager
 def running(command, alive, **options):
     """A program, while the block runs; it answers when the block begins."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
     try:
-        for _ in range(600):
-            try:
-                if alive().status_code < 500:
-                    break
-            except requests.ConnectionError:
-                assert process.poll() is None
-                time.sleep(0.1)
+        while not answers(alive):
+            assert process.poll() is None
+            time.sleep(0.1)
         yield
     finally:
         process.terminate()
