@@ -82,6 +82,15 @@ class CineSequence:
         x, y, _ = self.frameNode(0).GetSpacing()
         return (y, x)
 
+    def goTo(self, frame: int) -> None:
+        """Show a frame to the user, and with it those of the cine's biplane partner."""
+        master = self.browser.GetMasterSequenceNode()
+        self.browser.SetSelectedItemNumber(master.GetItemNumberFromIndexValue(self.indexValue(frame), False))
+
+    def frame(self, frame: int) -> np.ndarray:
+        """A copy of one frame: (H, W), as the scene holds it; colour becomes grey."""
+        return _grey(arrayFromImage(self.frameNode(frame).GetImageData())).copy()
+
     def frameNode(self, frame: int):
         """The sequence's own volume node of a frame; the user's view does not change."""
         return self.sequence.GetNthDataNode(frame)

@@ -45,8 +45,10 @@ class ClipSegmenter:
         chunkSize: frames asked for at a time: the step of progress, and what a cancel waits for at most.
         worker: whose thread waits for the server; one of its own when not given.
         place: what is done with each reply instead of putting all its masks into the segmentation.
+        complete: called with the ranked key frames at the end of a run that was not cut short.
 
     Attributes:
+        uploaded: the cine as the server has it.
         done, total: frames finished, frames asked for.
         left: the frames asked for that are not finished; they stay known after a run that ended early.
         error: what ended the run early, or None.
@@ -65,6 +67,7 @@ class ClipSegmenter:
         chunkSize: int = 8,
         worker: Worker | None = None,
         place: Callable[[InferReply], None] | None = None,
+        complete: Callable[[list[dict[str, Any]]], None] = lambda keyFrames: None,
     ):
         if chunkSize < 1:
             raise ValueError(f"chunkSize is {chunkSize}; at least one frame is asked for at a time")
@@ -75,7 +78,8 @@ class ClipSegmenter:
         self._ownWorker = None if worker else Worker()
         self._worker = worker or self._ownWorker
         self._place = place or self._placeAll
-        self._uploaded = UploadedCine(cine)
+        self._complete = complete
+        self.uploaded = UploadedCine(cine)
         self._task: Task | None = None
         self._ranges: list[tuple[int, int]] = []
         self._threshold: float | None = None
@@ -126,7 +130,7 @@ class ClipSegmenter:
         if not wanted or wanted[0] < 0 or wanted[-1] >= count:
             asked = f"frames {first} to {last}" if frames is None else f"frames {wanted}"
             raise CineUnusable(f"{asked} are not all in the cine, which has 0 to {count - 1}")
-        self._uploaded.take()
+        self.uploaded.take()
         start = self._cine.currentFrame if startFrame is None else startFrame
         self._ranges = rangesAround(wanted, self._chunkSize, start)
         self._threshold = threshold
@@ -192,7 +196,7 @@ class ClipSegmenter:
     def _forget(self) -> None:
         # A server that is gone has forgotten it.
         with contextlib.suppress(ServerError):
-            self._uploaded.forget(self._client)
+            self.uploaded.forget(self._client)
 
     def _next(self) -> None:
         if self._ranges:
@@ -208,12 +212,12 @@ class ClipSegmenter:
 
     def _infer(self, first: int, last: int, threshold: float | None) -> InferReply:
         reply = self._ask(lambda id_: self._client.infer(id_, first, last, threshold=threshold))
-        if reply.mask.shape != self._uploaded.shape or reply.frames != tuple(range(first, last + 1)):
+        if reply.mask.shape != self.uploaded.shape or reply.frames != tuple(range(first, last + 1)):
             raise BadReply(f"{self._client.url} answered with other frames than {first} to {last} of this cine")
         return reply
 
     def _ask(self, ask: Callable[[str], Any]) -> Any:
-        return self._uploaded.ask(self._client, ask)
+        return self.uploaded.ask(self._client, ask)
 
     # On the main thread again, called by process().
 
@@ -240,6 +244,7 @@ class ClipSegmenter:
     def _onKeyFrames(self, keyFrames: list[dict[str, Any]]) -> None:
         self.keyFrames = keyFrames
         self._task = None
+        self._complete(keyFrames)
 
     def _onError(self, error: AngioSegLibError) -> None:
         self.error = error

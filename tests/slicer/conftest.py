@@ -117,7 +117,7 @@ class LittleServer:
         if self.rude is not None and self.rude(handler, handler.command, path):
             return
         if path == "/info/":
-            self.json(handler, 200, {"name": "AngioSeg", "models": {"angioseg": {}}})
+            self.json(handler, 200, {"name": "AngioSeg", "version": "0.1.0", "models": {"angioseg": {}}})
         elif handler.command == "PUT":
             start = body.index(b"NRRD")
             image = readNrrd(body[start : body.rindex(b"\r\n--")])

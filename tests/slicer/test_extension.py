@@ -15,7 +15,7 @@ from AngioSegLib.segmentation import segmentationOfCine
 
 SLICER_DIR = Path(__file__).resolve().parents[2] / "AngioSeg"
 FILES = sorted(SLICER_DIR.glob("AngioSegLib/**/*.py"))
-ALLOWED = {"AngioSegLib", "numpy", "requests", "slicer", "vtk"} | sys.stdlib_module_names
+ALLOWED = {"AngioSegLib", "pydicom", "numpy", "requests", "slicer", "vtk"} | sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("path", [*FILES, SLICER_DIR / "AngioSeg.py"], ids=lambda path: path.name)
