@@ -61,6 +61,20 @@ class CineSequence:
         return max(self.sequence.GetItemNumberFromIndexValue(value, False), 0)
 
     @property
+    def partners(self) -> list[str]:
+        """Names of the other cines of its browser: the second plane of a biplane pair."""
+        sequences = vtk.vtkCollection()
+        self.browser.GetSynchronizedSequenceNodes(sequences, True)
+        others = [sequences.GetItemAsObject(number) for number in range(sequences.GetNumberOfItems())]
+        return [
+            other.GetName()
+            for other in others
+            if other is not self.sequence
+            and other.GetNumberOfDataNodes()
+            and other.GetNthDataNode(0).IsA("vtkMRMLVolumeNode")
+        ]
+
+    @property
     def timesKnown(self) -> bool:
         """False when Slicer found no frame time in the file and numbered the frames instead."""
         return self.sequence.GetIndexUnit() in ("s", "ms")

@@ -29,18 +29,22 @@ class Task:
 
 
 class Worker:
-    """Does one thing after the other, in the order asked for."""
+    """Does one thing after the other, in the order asked for.
+
+    Attributes:
+        pending: how many answers are still to be handed over.
+    """
 
     def __init__(self):
         self._tasks: queue.SimpleQueue = queue.SimpleQueue()
         self._answers: queue.SimpleQueue = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._pending = 0
+        self.pending = 0
 
     @property
     def busy(self) -> bool:
         """Whether an answer is still to be handed over."""
-        return self._pending > 0
+        return self.pending > 0
 
     def ask(
         self, work: Callable[[], Any], onDone: Callable[[Any], None], onError: Callable[[AngioSegLibError], None]
@@ -53,7 +57,7 @@ class Worker:
             onError: gets what it raised; what is no :class:`AngioSegLibError` is a fault, and told as one.
         """
         task = Task(work, onDone, onError)
-        self._pending += 1
+        self.pending += 1
         self._tasks.put(task)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="AngioSeg worker", daemon=True)
@@ -70,13 +74,13 @@ class Worker:
         Returns:
             Whether there is more to come.
         """
-        while self._pending:
+        while self.pending:
             try:
                 task, value, error = self._answers.get(timeout=wait) if wait else self._answers.get_nowait()
             except queue.Empty:
                 break
             wait = 0.0
-            self._pending -= 1
+            self.pending -= 1
             if not task.dropped:
                 task.onDone(value) if error is None else task.onError(error)
         return self.busy
