@@ -30,8 +30,8 @@ class AngioSeg(ScriptedLoadableModule):
         parent.contributors = ["AngioSeg contributors"]
         parent.helpText = _(
             "Segments the coronary arteries in X-ray angiography cines, on an AngioSeg server that is started with "
-            "<code>angioseg serve</code>. Connect, choose a cine, press <b>Whole cine</b>, go to a key frame, correct it, "
-            "accept it. Research and education only; not a medical device. "
+            "<code>angioseg serve</code>. Connect, choose a cine, press <b>Whole cine</b>, go to a key frame, correct "
+            "it, accept it. Research and education only; not a medical device. "
             '<a href="https://github.com/AngioSeg/AngioSeg/blob/main/AngioSeg/README.md">How to use it</a>.'
         )
         parent.acknowledgementText = _(

@@ -1,5 +1,6 @@
 """A chart of a few numbers over time, drawn into a label."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -40,8 +41,9 @@ class Chart:
     def __init__(self, label, onClick: Callable[[int], None] | None = None):
         self._label = label
         self._last = 0
+        self._drawn: tuple = ([], 0)
         self._onClick = onClick
-        self._filter = _ClickFilter(self._clicked)
+        self._filter = _LabelFilter(self._clicked, lambda: self.draw(*self._drawn))
         label.installEventFilter(self._filter)
 
     def draw(self, curves: Sequence[Curve], last: int, marks: Sequence[int] = (), at: int | None = None) -> None:
@@ -53,7 +55,7 @@ class Chart:
             marks: positions to mark, the first one most.
             at: where the user is.
         """
-        self._last = last
+        self._last, self._drawn = last, (curves, last, marks, at)
         width, height = max(self._label.width, 120), max(self._label.height, 60)
         pixmap = qt.QPixmap(width, height)
         pixmap.fill(qt.QColor(255, 255, 255))
@@ -80,7 +82,7 @@ class Chart:
             return round(height - _BOTTOM - value / most * (height - _TOP - _BOTTOM))
 
         positions = sorted(curve.values)
-        for first, second in zip(positions, positions[1:]):
+        for first, second in itertools.pairwise(positions):
             if second == first + 1:
                 painter.drawLine(self._x(first), y(curve.values[first]), self._x(second), y(curve.values[second]))
         painter.setPen(_pen(curve.colour, 4))
@@ -119,12 +121,15 @@ class Chart:
             self._onClick(min(max(round((x - _LEFT) / inside * self._last), 0), self._last))
 
 
-class _ClickFilter(qt.QObject):
-    def __init__(self, onClick: Callable[[float], None]):
+class _LabelFilter(qt.QObject):
+    def __init__(self, onClick: Callable[[float], None], onResize: Callable[[], None]):
         qt.QObject.__init__(self)
         self._onClick = onClick
+        self._onResize = onResize
 
     def eventFilter(self, watched, event) -> bool:
+        if event.type() == qt.QEvent.Resize:
+            self._onResize()
         if event.type() == qt.QEvent.MouseButtonPress:
             self._onClick(event.pos().x())
             return True

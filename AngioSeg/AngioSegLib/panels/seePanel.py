@@ -139,7 +139,7 @@ class SeePanel(Panel):
 
     def _drawChart(self, at: int, last: int, keys: list[int]) -> None:
         measures = self.reading.record.measures
-        drawn = (at, last, tuple(keys), self.ui.chartLabel.width, tuple(m["length_px"] for m in measures.values()))
+        drawn = (at, last, tuple(keys), tuple(m["length_px"] for m in measures.values()))
         if drawn != self._drawn:
             self._drawn = drawn
             length = {frame: measure["length_px"] for frame, measure in measures.items()}

@@ -15,8 +15,8 @@ def showCine(cine: CineSequence) -> None:
     """Show a cine in one slice view."""
     manager = slicer.app.layoutManager()
     manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
-    for number in range(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
-        slicer.mrmlScene.GetNthNodeByClass(number, "vtkMRMLSliceNode").SetOrientationToAxial()
+    # Turned otherwise, the one slice of a cine is a line.
+    slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode").SetOrientation("Axial")
     showVolume(cine.proxy, fit=True)
 
 
