@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from AngioSegLib.client import Client
-from AngioSegLib.errors import AngioSegLibError, BadReply, ServerAbsent, ServerTimeout, TokenRefused
+from AngioSegLib.errors import AngioSegLibError, ServerAbsent, ServerTimeout, TokenRefused
 from AngioSegLib.worker import Task, Worker
 
 __all__ = ["STATES", "Connection"]
@@ -81,14 +81,20 @@ class Connection(Worker):
 
     def ask(self, work, onDone, onError) -> Task:
         """As :meth:`AngioSegLib.worker.Worker.ask`; an answer, or its absence, says how the server is."""
+        client = self.client
+
+        def note(problem: str) -> None:
+            # Another server may have been chosen meanwhile.
+            if self.client is client:
+                self.problem = problem
 
         def answered(value: Any) -> None:
-            self.problem = ""
+            note("")
             onDone(value)
 
         def failed(error: AngioSegLibError) -> None:
-            if isinstance(error, ServerAbsent | ServerTimeout | TokenRefused | BadReply):
-                self.problem = str(error)
+            if isinstance(error, ServerAbsent | ServerTimeout | TokenRefused):
+                note(str(error))
             onError(error)
 
         return super().ask(work, answered, failed)

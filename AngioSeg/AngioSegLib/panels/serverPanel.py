@@ -25,7 +25,7 @@ class ServerPanel(Panel):
     def connect(self) -> None:
         """Try the address; it is remembered, the password is not."""
         address = self.ui.addressEdit.text.strip()
-        self.connection.connect(address, self.ui.tokenEdit.text, self._onAnswer)
+        self.connection.connect(address, self.ui.tokenEdit.text, self.window.onServer)
         if self.connection.client is not None or self.connection.busy:
             qt.QSettings().setValue(_ADDRESS, address)
         self.window.wait()

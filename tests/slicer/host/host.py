@@ -121,6 +121,10 @@ class Host:
         patch.setattr(slicer.util, "childWidgetVariables", _byName)
         patch.setattr(slicer.util, "saveScene", lambda path: slicer.mrmlScene.WriteToMRB(path))
         self.widget = None
+        # Qt calls Python and does not pass on what it raises.
+        self._faults: list[BaseException] = []
+        patch.setattr(sys, "excepthook", lambda kind, fault, trace: self._faults.append(fault))
+        patch.setattr(sys, "unraisablehook", lambda told: self._faults.append(told.exc_value))
 
     def open(self) -> None:
         """Open the module, as the user does."""
@@ -163,6 +167,8 @@ class Host:
     def turn(self) -> None:
         """One turn of the event loop."""
         self.qapplication.processEvents(QtCore.QEventLoop.AllEvents, 20)
+        if self._faults:
+            raise self._faults.pop(0)
 
     def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Let the program run until something is so."""
@@ -190,6 +196,10 @@ class Host:
     def idle(self) -> None:
         """Let the program run until nothing is asked of the server any more."""
         self.until(lambda: not self.widget.window.connection.busy)
+        self.look()
+
+    def look(self) -> None:
+        """Let the program run for as long as the window takes to be up to date."""
         for _ in range(4):
             time.sleep(0.02)
             self.turn()
