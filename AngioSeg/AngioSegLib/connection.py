@@ -84,8 +84,8 @@ class Connection(Worker):
         client = self.client
 
         def note(problem: str) -> None:
-            # Another server may have been chosen meanwhile.
-            if self.client is client:
+            # Another server may have been chosen meanwhile, or none.
+            if client is not None and self.client is client:
                 self.problem = problem
 
         def answered(value: Any) -> None:

@@ -41,7 +41,7 @@ def half(cine, connected, server):
 
     server.rude = rude
     connected.press("allButton")
-    connected.until(lambda: reading(connected).progress.done == 4)
+    connected.until(lambda: reading(connected).progress.done == 4 and len(seen) == 2)
     yield goOn
     goOn.set()
 

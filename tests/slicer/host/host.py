@@ -163,6 +163,8 @@ class Host:
         self.main.hide()
         self.main.deleteLater()
         self.turn()
+        # No event loop of its own deletes it.
+        QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
 
     def turn(self) -> None:
         """One turn of the event loop."""
