@@ -12,10 +12,15 @@ _EVERY_MS = 1000
 
 
 class TrainPanel(Panel):
-    """The lower part of the section "Active learning"."""
+    """The lower part of the section "Active learning".
+
+    Attributes:
+        options: further parameters of ``POST /train/``, for scripts.
+    """
 
     def __init__(self, window):
         super().__init__(window)
+        self.options: dict = {}
         self._chart = Chart(self.ui.curveLabel)
         self._training: dict | None = None
         self._dice: dict[int, float] = {}
@@ -72,7 +77,7 @@ class TrainPanel(Panel):
         self.parameters.epochs = self.ui.epochsSpin.value
 
     def _start(self) -> None:
-        client, params = self.connection.client, {"max_epochs": self.ui.epochsSpin.value}
+        client, params = self.connection.client, {**self.options, "max_epochs": self.ui.epochsSpin.value}
         self._dice = {}
         self.window.ask(lambda: client.train(params), self._got)
 
