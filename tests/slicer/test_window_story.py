@@ -48,7 +48,7 @@ def load(host, path: Path):
 def test_the_whole_story(connected, realServer, tmp_path):
     from angioseg.cine import read_cine, read_label
 
-    url, studies = realServer
+    _, studies = realServer
     file = studies / "run31.dcm"
     cine = load(connected, file)
     known = read_cine(file)
@@ -181,7 +181,8 @@ def test_a_real_run(connected):
     known = read_cine(folder)
     np.testing.assert_array_equal(cine.frames(), known.frames)
     assertUpright(connected, cine)
-    cine.goTo(json.loads((Path(REFERENCE) / "cine" / "keyframes.json").read_text()).get("pilot", cine.numFrames // 2))
+    known = json.loads((Path(REFERENCE) / "cine" / "keyframes.json").read_text())[folder.parent.name]
+    cine.goTo(known["pilot"][0])
     connected.press("thisFrameButton")
     connected.idle()
     assert reading(connected).masks.mask().any()
