@@ -1,6 +1,7 @@
 """The host as a whole."""
 
 import contextlib
+import ctypes
 import importlib.util
 import os
 import sys
@@ -168,6 +169,7 @@ class Host:
 
     def turn(self) -> None:
         """One turn of the event loop."""
+        _keepNone()
         self.qapplication.processEvents(QtCore.QEventLoop.AllEvents, 20)
         if self._faults:
             raise self._faults.pop(0)
@@ -232,6 +234,13 @@ class Host:
             path.unlink()
         assert self.main.grab().save(str(path))
         return path
+
+
+def _keepNone() -> None:
+    """PySide 6.12 gives away a reference to None with each property that is set; Python before 3.12 dies of it."""
+    if sys.getrefcount(None) < 20_000:
+        for _ in range(50_000):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(None))
 
 
 def _byName(widget):
