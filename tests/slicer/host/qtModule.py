@@ -1,6 +1,7 @@
 """``qt`` as PythonQt has it, made of PySide6 with its properties read and written as attributes."""
 
 import types
+from pathlib import Path
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from shibokensupport import feature
@@ -12,8 +13,14 @@ _TRUE_PROPERTY = 0x02
 
 def useProperties(names) -> None:
     """Let modules of these names read and write Qt's properties as attributes, as all do in PythonQt."""
-    for name in names:
-        feature.set_selection(_TRUE_PROPERTY, name)
+    # What ``from __feature__ import true_property`` does in a module, less its search of all modules that are loaded:
+    # that reads their sources, and fails on torch.
+    feature._is_initialized = True
+    feature.pyside_feature_dict.update(dict.fromkeys(names, _TRUE_PROPERTY))
+    # The host itself speaks PySide's own way.
+    own = [f"{__package__}.{path.stem}" for path in Path(__file__).parent.glob("*.py")]
+    feature.pyside_feature_dict.update(dict.fromkeys(own, 0))
+    QtCore.__init_feature__()
 
 
 class QtModule(types.ModuleType):
