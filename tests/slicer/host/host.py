@@ -96,8 +96,8 @@ class Host:
         MessageBox.dialogs = self.dialogs
         self.main = QtWidgets.QMainWindow()
         self.main.setObjectName("qSlicerMainWindow")
-        self.main.resize(1100, 900)
-        self.view = SliceView(slicer.vtkMRMLApplicationLogic(), (560, 560))
+        self.main.resize(980, 860)
+        self.view = SliceView(slicer.vtkMRMLApplicationLogic(), (460, 460))
         self.manager = LayoutManager(self.view)
         ctk = types.ModuleType("ctk")
         ctk.ctkMessageBox = MessageBox
@@ -133,7 +133,7 @@ class Host:
         self.module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(self.module)
         self.picture = QtWidgets.QLabel()
-        self.picture.setFixedSize(580, 580)
+        self.picture.setFixedSize(464, 464)
         self.picture.setStyleSheet("background: black;")
         panel = QtWidgets.QWidget()
         scroll = QtWidgets.QScrollArea()
