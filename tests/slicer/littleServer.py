@@ -180,7 +180,9 @@ class LittleServer:
             self.json(handler, 200, {"frames": [], "key_frames": keys})
 
     def picture(self, handler, path: str, query, parts, body: bytes):
-        if path == "/angioseg/overlay":
+        if path == "/angioseg/overlay" and query["session_id"] not in self.sessions:
+            self.json(handler, 404, {"detail": "Unknown or expired session. Upload the cine again."})
+        elif path == "/angioseg/overlay":
             known = self.sessions[query["session_id"]].array
             assert readNrrd(parts["mask"][1]).array.shape == known.shape
             self.answer(handler, 200, b"a video", "video/mp4")
