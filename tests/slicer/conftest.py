@@ -77,7 +77,8 @@ def host(scene, tmp_path, monkeypatch):
     except ImportError as error:
         pytest.skip(
             f"Qt does not load ({error}): pip install PySide6-Essentials; "
-            "for a missing library: apt-get install libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0"
+            "for a missing library: "
+            "apt-get install libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0"
         )
     from host import Host
 
