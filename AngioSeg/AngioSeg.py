@@ -1,17 +1,21 @@
-"""The AngioSeg module of 3D Slicer.
+"""The AngioSeg module of 3D Slicer: a shell around AngioSegLib.
 
-It has no window yet and is hidden; what it can do is called from Slicer's Python console or a script, through
-:class:`AngioSegLogic`. Its library, AngioSegLib, is tested on Slicer's own MRML library (``slicer-core``); this file,
-and the test that Slicer discovers in it, were never run in the 3D Slicer program itself.
+It was built and is tested without the 3D Slicer program: on Slicer's own MRML library (``slicer-core``), and in real Qt
+under a small host. README.md beside this file says what is left to check in the program itself.
 """
 
 import numpy as np
 import slicer
 from AngioSegLib import Client, ClipSegmenter, cineFromNode, createCine, createSegmentation, segmentationOfCine
+from slicer import vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
 )
 
 
@@ -20,30 +24,97 @@ class AngioSeg(ScriptedLoadableModule):
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
-        parent.title = "AngioSeg"
-        parent.categories = ["Cardiac"]
-        parent.dependencies = ["Sequences", "Segmentations"]
+        parent.title = _("AngioSeg")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Cardiac")]
+        parent.dependencies = ["Sequences", "Segmentations", "SegmentEditor"]
         parent.contributors = ["AngioSeg contributors"]
-        parent.helpText = (
-            "Segments the coronary arteries in X-ray angiography cines, on an AngioSeg server. "
-            "The server is started with <code>angioseg serve</code>."
+        parent.helpText = _(
+            "Segments the coronary arteries in X-ray angiography cines, on an AngioSeg server that is started with "
+            "<code>angioseg serve</code>. Connect, choose a cine, press <b>Whole cine</b>, go to a key frame, correct "
+            "it, accept it. Research and education only; not a medical device. "
+            '<a href="https://github.com/AngioSeg/AngioSeg/blob/main/AngioSeg/README.md">How to use it</a>.'
         )
-        parent.acknowledgementText = (
+        parent.acknowledgementText = _(
             "The network follows CE-Net 3D2D; the server is MONAI Label; the images are shown by 3D Slicer's Sequences."
         )
-        parent.hidden = True
+
+
+@parameterNodeWrapper
+class AngioSegParameters:
+    """What a saved scene brings back, beside the cines and their masks.
+
+    Attributes:
+        cine: the volume that shows the cine worked on.
+        model: the server's model.
+        firstFrame, lastFrame: the range to segment.
+        showFill, showOutline, opacity: how masks look.
+        strategy: how the next frame to label is chosen.
+        epochs: of a training.
+    """
+
+    cine: vtkMRMLScalarVolumeNode
+    model: str = "angioseg"
+    firstFrame: int = 0
+    lastFrame: int = 0
+    showFill: bool = True
+    showOutline: bool = True
+    opacity: float = 0.35
+    strategy: str = "cine"
+    epochs: int = 20
+
+
+class AngioSegWidget(ScriptedLoadableModuleWidget):
+    """The window: see :mod:`AngioSegLib.panels`."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        self.window = None
+
+    def setup(self):
+        from AngioSegLib.panels.leaving import Leaving
+        from AngioSegLib.panels.sceneEvents import SceneEvents
+        from AngioSegLib.panels.shortcuts import Shortcuts
+        from AngioSegLib.panels.window import Window
+
+        ScriptedLoadableModuleWidget.setup(self)
+        widget = slicer.util.loadUI(self.resourcePath("UI/AngioSeg.ui"))
+        self.layout.addWidget(widget)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        self.logic = AngioSegLogic()
+        self.window = Window(self.ui, self.logic.getParameterNode())
+        self.leaving = Leaving(self.window)
+        self.shortcuts = Shortcuts(self.window)
+        self.sceneEvents = SceneEvents(self.window, self.leaving, self.logic.getParameterNode)
+
+    def enter(self):
+        self.window.setParameters(self.logic.getParameterNode())
+        self.shortcuts.enable()
+
+    def exit(self):
+        self.shortcuts.disable()
+
+    def cleanup(self):
+        self.shortcuts.disable()
+        self.sceneEvents.close()
+        self.leaving.close()
+        self.window.close()
 
 
 class AngioSegLogic(ScriptedLoadableModuleLogic):
-    """The module's work, for scripts: ``slicer.util.getModuleLogic`` or ``AngioSegLogic()``."""
+    """The module's work, for scripts: ``slicer.util.getModuleLogic("AngioSeg")`` or ``AngioSegLogic()``."""
 
-    def segmenter(self, node, url: str, chunkSize: int = 8) -> ClipSegmenter:
+    def getParameterNode(self):
+        """The typed parameter node of the scene that is open."""
+        return AngioSegParameters(ScriptedLoadableModuleLogic.getParameterNode(self))
+
+    def segmenter(self, node, url: str, chunkSize: int = 8, token: str = "") -> ClipSegmenter:
         """Prepare to segment a cine of the scene.
 
         Args:
             node: the cine's volume, sequence or browser.
             url: the server's address.
             chunkSize: frames asked for at a time.
+            token: the server's token or a user's password; "" when it asks for none.
 
         Returns:
             A segmenter: ``start()`` it and call ``process()`` by a timer, or ``run()`` it in a script.
@@ -53,7 +124,7 @@ class AngioSegLogic(ScriptedLoadableModuleLogic):
         """
         cine = cineFromNode(node)
         masks = segmentationOfCine(cine) or createSegmentation(cine)
-        return ClipSegmenter(cine, Client(url), masks, chunkSize)
+        return ClipSegmenter(cine, Client(url, token=token), masks, chunkSize)
 
 
 class AngioSegTest(ScriptedLoadableModuleTest):

@@ -61,6 +61,20 @@ class CineSequence:
         return max(self.sequence.GetItemNumberFromIndexValue(value, False), 0)
 
     @property
+    def partners(self) -> list[str]:
+        """Names of the other cines of its browser: the second plane of a biplane pair."""
+        sequences = vtk.vtkCollection()
+        self.browser.GetSynchronizedSequenceNodes(sequences, True)
+        others = [sequences.GetItemAsObject(number) for number in range(sequences.GetNumberOfItems())]
+        return [
+            other.GetName()
+            for other in others
+            if other is not self.sequence
+            and other.GetNumberOfDataNodes()
+            and other.GetNthDataNode(0).IsA("vtkMRMLVolumeNode")
+        ]
+
+    @property
     def timesKnown(self) -> bool:
         """False when Slicer found no frame time in the file and numbered the frames instead."""
         return self.sequence.GetIndexUnit() in ("s", "ms")
@@ -81,6 +95,15 @@ class CineSequence:
         """(row spacing, column spacing) as the frames have it."""
         x, y, _ = self.frameNode(0).GetSpacing()
         return (y, x)
+
+    def goTo(self, frame: int) -> None:
+        """Show a frame to the user, and with it those of the cine's biplane partner."""
+        master = self.browser.GetMasterSequenceNode()
+        self.browser.SetSelectedItemNumber(master.GetItemNumberFromIndexValue(self.indexValue(frame), False))
+
+    def frame(self, frame: int) -> np.ndarray:
+        """A copy of one frame: (H, W), as the scene holds it; colour becomes grey."""
+        return _grey(arrayFromImage(self.frameNode(frame).GetImageData())).copy()
 
     def frameNode(self, frame: int):
         """The sequence's own volume node of a frame; the user's view does not change."""

@@ -1,25 +1,30 @@
-"""The AngioSeg server over HTTP: MONAI Label's protocol with AngioSeg's ``params``.
+"""The AngioSeg server: MONAI Label's protocol with AngioSeg's ``params``.
 
-Nothing here touches a scene, so it may be called from a worker thread.
+Nothing here touches a scene, so it may be called from a worker thread. Every method raises a
+:class:`~AngioSegLib.errors.ServerError` of some kind when the server does not answer as agreed.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import numpy as np
-import requests
 
-from AngioSegLib.errors import BadReply, NrrdError, RequestRefused, ServerAbsent, ServerTimeout, SessionLost
+from AngioSegLib.errors import BadReply, NrrdError, RequestRefused, SessionLost
 from AngioSegLib.multipart import parseMultipart
 from AngioSegLib.nrrd import NrrdImage, readNrrd, writeNrrd
+from AngioSegLib.transport import Transport
 
 __all__ = ["Client", "InferReply"]
 
-# No patient name, no file name of the user's, ever leaves in the upload.
+# No patient name, no file name of the user's, ever leaves in an upload.
 _UPLOAD_NAME = "cine.nrrd"
+_SPEAKS = "0.1"
+"""The server's version that these messages are those of, without its last number."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Client:
     Args:
         url: such as ``http://127.0.0.1:8000``. Over https the server's certificate is verified.
         model: the infer task's name.
+        token: what the server was started with, or a user's password; "" when it asks for none.
         connectTimeout: seconds to wait for somebody to pick up.
         readTimeout: seconds without a byte of the answer; a range of frames is computed in that time.
 
@@ -52,16 +58,17 @@ class Client:
         ServerAbsent: when the address is none.
     """
 
-    def __init__(self, url: str, model: str = "angioseg", connectTimeout: float = 5.0, readTimeout: float = 300.0):
-        url = url.strip().rstrip("/")
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ServerAbsent(f"{url!r} is no server address; write it like http://127.0.0.1:8000")
-        self.url = url
+    def __init__(
+        self,
+        url: str,
+        model: str = "angioseg",
+        token: str = "",
+        connectTimeout: float = 5.0,
+        readTimeout: float = 300.0,
+    ):
         self.model = model
-        self._timeout = (connectTimeout, readTimeout)
-        self._http = requests.Session()
-        # A hospital's proxy settings must not catch calls to this very machine.
-        self._http.trust_env = urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1")
+        self._line = Transport(url, token, connectTimeout, readTimeout)
+        self.url = self._line.url
 
     def info(self) -> dict[str, Any]:
         """The server's ``/info/``: its name, models and labels.
@@ -69,9 +76,14 @@ class Client:
         Raises:
             ServerError: one of its kinds; :class:`BadReply` when it is no AngioSeg server.
         """
-        info = self._json(self._request("GET", "/info/"))
+        info = self._line.json("GET", "/info/")
         if self.model not in info.get("models", {}):
             raise BadReply(f"{self.url} is a server without the model {self.model!r}; start it with angioseg serve")
+        version = str(info.get("version", ""))
+        if version.split(".")[:2] != _SPEAKS.split("."):
+            raise BadReply(
+                f"{self.url} is AngioSeg {version or 'unknown'}; this module speaks {_SPEAKS}: update one of them"
+            )
         return info
 
     def upload(
@@ -96,13 +108,8 @@ class Client:
             ServerError: one of its kinds.
             NrrdError: when the frames are of another type or shape.
         """
-        values = {
-            "frame_times_ms": json.dumps([float(time) for time in timesMs]),
-            "pixel_size_source": json.dumps(pixelSizeSource),
-        }
-        data = writeNrrd(NrrdImage(frames, spacing, values))
-        files = {"files": (_UPLOAD_NAME, data, "application/octet-stream")}
-        sessionId = self._json(self._request("PUT", "/session/", files=files)).get("session_id")
+        files = {"files": _file(_asNrrd(frames, timesMs, spacing, pixelSizeSource))}
+        sessionId = self._line.json("PUT", "/session/", files=files).get("session_id")
         if not isinstance(sessionId, str) or not sessionId:
             raise BadReply(f"{self.url} took the cine but gave no session for it; is it another version?")
         return sessionId
@@ -141,7 +148,7 @@ class Client:
             ServerError: another of its kinds.
         """
         params = {"frames": [], "measures": [dict(measure) for measure in measures]}
-        keyFrames = self._json(self._infer(sessionId, params)).get("key_frames")
+        keyFrames = self._line.object(self._infer(sessionId, params)).get("key_frames")
         if not isinstance(keyFrames, list) or not all({"frame", "score", "why"} <= set(key) for key in keyFrames):
             raise BadReply(f"{self.url} ranked no key frames; is it another version?")
         return keyFrames
@@ -153,12 +160,122 @@ class Client:
             ServerError: one of its kinds.
         """
         try:
-            self._request("DELETE", f"/session/{quote(sessionId, safe='')}")
+            self._line.request("DELETE", f"/session/{quote(sessionId, safe='')}")
         except SessionLost:
             return
 
-    def _infer(self, sessionId: str, params: Mapping[str, Any]) -> requests.Response:
-        return self._request(
+    # Reading and drawing what Slicer cannot.
+
+    def decode(self, data: bytes, name: str) -> NrrdImage:
+        """Have a file read by the server.
+
+        Args:
+            data: the bytes of any cine the server reads, or of a zip archive of a folder of frames.
+            name: only its ending is sent: it says what kind of file this is, and a file's name may name a patient.
+
+        Returns:
+            The cine over (x, y, t), as :meth:`upload` writes it: ``frame_times_ms``, ``pixel_size_source`` and ``name``
+            among its values.
+        """
+        files = {"file": (f"cine{_ending(name)}", data, "application/octet-stream")}
+        return self._cine(self._line.request("POST", "/angioseg/decode", files=files).content)
+
+    def sample(self, seed: int) -> NrrdImage:
+        """A simulated cine, as :meth:`decode` gives it."""
+        return self._cine(self._line.request("POST", "/angioseg/sample", json={"seed": seed}).content)
+
+    def overlay(self, sessionId: str, mask: np.ndarray) -> bytes:
+        """A video (MP4) of an uploaded cine with a mask drawn on it.
+
+        Args:
+            sessionId: see :meth:`upload`.
+            mask: (T, H, W) uint8, 1 = vessel.
+
+        Raises:
+            SessionLost: when the server forgot the cine.
+        """
+        query = {"session_id": sessionId}
+        files = {"mask": ("mask.nrrd", writeNrrd(NrrdImage(mask)), "application/octet-stream")}
+        return self._line.request("POST", "/angioseg/overlay", params=query, files=files).content
+
+    # Learning.
+
+    def nextSample(self, strategy: str) -> dict[str, Any] | None:
+        """The frame to label next: ``id`` of its cine, ``frame``, ``score`` and ``why``; None when none is left."""
+        sample = self._line.json("POST", f"/activelearning/{quote(strategy, safe='')}", json={})
+        if sample and not ({"id", "why"} <= set(sample) and isinstance(sample.get("frame"), int)):
+            raise BadReply(f"{self.url} named no frame to label next; is it another version?")
+        return sample or None
+
+    def image(self, imageId: str) -> NrrdImage:
+        """A cine of the server's folder, as :meth:`decode` gives it."""
+        response = self._line.request("GET", "/datastore/image", params={"image": imageId})
+        return self.decode(response.content, _fileName(response.headers.get("Content-Disposition", "")))
+
+    def saveImage(
+        self,
+        imageId: str,
+        frames: np.ndarray,
+        timesMs: Sequence[float],
+        spacing: tuple[float, float] = (1.0, 1.0),
+        pixelSizeSource: str = "unknown",
+    ) -> None:
+        """Put a cine into the server's folder; one that is there already stays.
+
+        Args:
+            imageId: names no patient, and no other cine.
+            frames: see :meth:`upload`, here and below.
+            timesMs: T frame times in milliseconds.
+            spacing: (row spacing, column spacing) in mm, or (1, 1).
+            pixelSizeSource: where the spacing comes from.
+        """
+        files = {"file": _file(_asNrrd(frames, timesMs, spacing, pixelSizeSource))}
+        self._line.request("PUT", "/datastore/", params={"image": imageId}, files=files)
+
+    def saveLabel(self, imageId: str, mask: np.ndarray, frames: Sequence[int], user: str = "") -> None:
+        """Submit the vessels of some frames; the server knows nothing new of the others.
+
+        Args:
+            imageId: of the cine.
+            mask: (T, H, W) uint8, 1 = vessel.
+            frames: numbers of the frames that the mask labels, from 0.
+            user: who labelled, as the server may keep it.
+        """
+        params = {"annotated_frames": [int(frame) for frame in frames], **({"client_id": user} if user else {})}
+        query = {"image": imageId, "tag": "final"}
+        files = {"label": ("label.nrrd", writeNrrd(NrrdImage(mask)), "application/octet-stream")}
+        self._line.request("PUT", "/datastore/label", params=query, data={"params": json.dumps(params)}, files=files)
+
+    def labelled(self) -> dict[str, list[int]]:
+        """For each cine in the server's folder, the frames that its final label names."""
+        objects = self._line.json("GET", "/datastore/", params={"output": "all"}).get("objects")
+        try:
+            return {
+                imageId: list(one["labels"].get("final", {"info": {}})["info"].get("annotated_frames", []))
+                for imageId, one in objects.items()
+            }
+        except (AttributeError, KeyError, TypeError) as error:
+            raise BadReply(f"{self.url} lists its cines in a form not agreed; is it another version?") from error
+
+    def train(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Start a training of the model; see ``GET /info/`` for its parameters. Returns as :meth:`training`."""
+        return self._line.json("POST", f"/train/{quote(self.model, safe='')}", json=dict(params))
+
+    def training(self) -> dict[str, Any] | None:
+        """The last training, or None: ``status`` ("RUNNING", "DONE", "STOPPED", "ERROR"), ``progress``, ``details``."""
+        try:
+            return self._line.json("GET", "/train/")
+        except RequestRefused as refused:
+            if refused.status == 404:
+                return None
+            raise
+
+    def stopTraining(self) -> None:
+        """Stop the training that runs; the server keeps its best model so far."""
+        self._line.request("DELETE", "/train/")
+
+    def _infer(self, sessionId: str, params: Mapping[str, Any]):
+        return self._line.request(
             "POST",
             f"/infer/{quote(self.model, safe='')}",
             params={"session_id": sessionId, "output": "all"},
@@ -166,46 +283,33 @@ class Client:
             files={"params": (None, json.dumps(params))},
         )
 
-    def _request(self, method: str, path: str, **options: Any) -> requests.Response:
+    def _cine(self, data: bytes) -> NrrdImage:
         try:
-            response = self._http.request(
-                method, self.url + path, timeout=self._timeout, allow_redirects=False, **options
-            )
-        except requests.exceptions.SSLError as error:
-            raise ServerAbsent(f"{self.url} shows a certificate that is not trusted; nothing was sent") from error
-        except requests.RequestException as error:
-            # A body that stops coming is reported by requests as a broken connection around the time-out.
-            stalled = any(type(cause).__name__ == "ReadTimeoutError" for cause in error.args)
-            if stalled or isinstance(error, requests.ReadTimeout):
-                raise ServerTimeout(f"{self.url} said nothing for {self._timeout[1]:g} s; is it busy?") from error
-            if isinstance(error, requests.ConnectTimeout):
-                raise ServerTimeout(
-                    f"{self.url} did not pick up in {self._timeout[0]:g} s; is it switched on?"
-                ) from error
-            raise ServerAbsent(
-                f"nobody answers at {self.url}, or the line broke; start the server, or correct the address"
-            ) from error
-        if response.status_code >= 300:
-            raise self._refusal(response, path)
-        return response
+            return readNrrd(data)
+        except NrrdError as error:
+            raise BadReply(f"{self.url} sent no cine ({error}); is it another version?") from error
 
-    def _refusal(self, response: requests.Response, path: str) -> RequestRefused:
-        status = response.status_code
-        try:
-            detail = str(response.json()["detail"])
-        except (ValueError, KeyError, TypeError):
-            detail = response.reason or "no reason given"
-        message = f"{self.url} refused ({status}): {' '.join(detail.split())}"
-        aboutSession = path.startswith("/session/") or any(
-            words in detail.lower() for words in ("session", "upload the cine again")
-        )
-        return (SessionLost if status == 404 and aboutSession else RequestRefused)(message, status)
 
-    def _json(self, response: requests.Response) -> dict[str, Any]:
-        try:
-            value = response.json()
-        except ValueError as error:
-            raise BadReply(f"{self.url} is no AngioSeg server: its answer is not JSON") from error
-        if not isinstance(value, dict):
-            raise BadReply(f"{self.url} is no AngioSeg server: its answer is not an object")
-        return value
+def _asNrrd(frames, timesMs, spacing, pixelSizeSource) -> bytes:
+    values = {
+        "frame_times_ms": json.dumps([float(time) for time in timesMs]),
+        "pixel_size_source": json.dumps(pixelSizeSource),
+    }
+    return writeNrrd(NrrdImage(frames, spacing, values))
+
+
+def _file(data: bytes) -> tuple[str, bytes, str]:
+    return (_UPLOAD_NAME, data, "application/octet-stream")
+
+
+def _ending(name: str) -> str:
+    """The ending alone: what stands before it, even after another dot, may be a patient's name."""
+    stem, ending = os.path.splitext(name.lower())
+    inner = os.path.splitext(stem)[1]
+    return (inner if inner in (".nii", ".seq", ".seg") else "") + ending
+
+
+def _fileName(disposition: str) -> str:
+    header = Message()
+    header["Content-Disposition"] = disposition
+    return header.get_filename("")

@@ -1,42 +1,38 @@
 """A cine segmented range after range: progress, partial results and cancel, with the scene free to use meanwhile.
 
-One worker thread owns the HTTP client. It never touches the scene: what it gets waits in a queue, and
-:meth:`ClipSegmenter.process`, called on the main thread by a timer, puts it there.
+Each range is one thing asked of a :class:`~AngioSegLib.worker.Worker`, so what else is asked of the server gets its
+turn between two ranges.
 """
 
 import contextlib
-import queue
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
-
-import numpy as np
 
 from AngioSegLib.cine import CineSequence
 from AngioSegLib.client import Client, InferReply
-from AngioSegLib.errors import AngioSegLibError, BadReply, CineUnusable, ServerError, SessionLost
+from AngioSegLib.errors import AngioSegLibError, BadReply, CineUnusable, ServerError
 from AngioSegLib.segmentation import SegmentationSequence
+from AngioSegLib.uploadedCine import UploadedCine
+from AngioSegLib.worker import Task, Worker
 
 __all__ = ["ClipSegmenter", "rangesAround"]
 
 
-def rangesAround(first: int, last: int, chunk: int, start: int) -> list[tuple[int, int]]:
-    """Cut frames ``first`` to ``last`` (inclusive) into ranges of at most ``chunk``, nearest to ``start`` first.
+def rangesAround(frames: Sequence[int], chunk: int, start: int) -> list[tuple[int, int]]:
+    """Cut frames into ranges (first, last) of at most ``chunk`` neighbours, nearest to ``start`` first.
 
-    >>> rangesAround(0, 9, 4, 5)
+    >>> rangesAround(range(10), 4, 5)
     [(4, 7), (0, 3), (8, 9)]
+    >>> rangesAround([0, 1, 2, 6, 7], 2, 0)
+    [(0, 1), (2, 2), (6, 7)]
     """
-    ranges = [(begin, min(begin + chunk - 1, last)) for begin in range(first, last + 1, chunk)]
+    ranges: list[tuple[int, int]] = []
+    for frame in sorted(frames):
+        if ranges and frame == ranges[-1][1] + 1 and frame - ranges[-1][0] < chunk:
+            ranges[-1] = (ranges[-1][0], frame)
+        else:
+            ranges.append((frame, frame))
     return sorted(ranges, key=lambda ends: max(ends[0] - start, start - ends[1], 0))
-
-
-@dataclass(frozen=True)
-class _Upload:
-    frames: np.ndarray
-    timesMs: np.ndarray
-    spacing: tuple[float, float]
-    pixelSizeSource: str
 
 
 class ClipSegmenter:
@@ -47,9 +43,14 @@ class ClipSegmenter:
         client: the server. The worker uses it while this object runs.
         segmentation: where masks go.
         chunkSize: frames asked for at a time: the step of progress, and what a cancel waits for at most.
+        worker: whose thread waits for the server; one of its own when not given.
+        place: what is done with each reply instead of putting all its masks into the segmentation.
+        complete: called with the ranked key frames at the end of a run that was not cut short.
 
     Attributes:
+        uploaded: the cine as the server has it.
         done, total: frames finished, frames asked for.
+        left: the frames asked for that are not finished; they stay known after a run that ended early.
         error: what ended the run early, or None.
         cancelled: whether :meth:`cancel` ended it.
         measures: by frame, what the server measured (all runs of this object).
@@ -58,20 +59,32 @@ class ClipSegmenter:
         warnings: the server's, each once.
     """
 
-    def __init__(self, cine: CineSequence, client: Client, segmentation: SegmentationSequence, chunkSize: int = 8):
+    def __init__(
+        self,
+        cine: CineSequence,
+        client: Client,
+        segmentation: SegmentationSequence,
+        chunkSize: int = 8,
+        worker: Worker | None = None,
+        place: Callable[[InferReply], None] | None = None,
+        complete: Callable[[list[dict[str, Any]]], None] = lambda keyFrames: None,
+    ):
         if chunkSize < 1:
             raise ValueError(f"chunkSize is {chunkSize}; at least one frame is asked for at a time")
         self._cine = cine
         self._client = client
         self._segmentation = segmentation
         self._chunkSize = chunkSize
-        self._sessionId: str | None = None
-        self._running = False
-        self._worker: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._results: queue.SimpleQueue = queue.SimpleQueue()
-        self.done = 0
+        self._ownWorker = None if worker else Worker()
+        self._worker = worker or self._ownWorker
+        self._place = place or self._placeAll
+        self._complete = complete
+        self.uploaded = UploadedCine(cine)
+        self._task: Task | None = None
+        self._ranges: list[tuple[int, int]] = []
+        self._threshold: float | None = None
         self.total = 0
+        self.left: list[int] = []
         self.error: AngioSegLibError | None = None
         self.cancelled = False
         self.measures: dict[int, dict[str, Any]] = {}
@@ -82,10 +95,19 @@ class ClipSegmenter:
     @property
     def running(self) -> bool:
         """Whether a run is under way and has not been cancelled."""
-        return self._running
+        return self._task is not None
+
+    @property
+    def done(self) -> int:
+        return self.total - len(self.left)
 
     def start(
-        self, first: int = 0, last: int | None = None, startFrame: int | None = None, threshold: float | None = None
+        self,
+        first: int = 0,
+        last: int | None = None,
+        startFrame: int | None = None,
+        threshold: float | None = None,
+        frames: Sequence[int] | None = None,
     ) -> None:
         """Begin; returns at once. Call :meth:`process` until it says False.
 
@@ -94,6 +116,7 @@ class ClipSegmenter:
             last: the last one, inclusive; the cine's when not given.
             startFrame: which frame to begin with; the one the user looks at when not given.
             threshold: passed to the server; the model's own when not given.
+            frames: these instead of ``first`` to ``last``.
 
         Raises:
             CineUnusable: when the frames are not the cine's, or the cine's pixels cannot be sent.
@@ -101,51 +124,34 @@ class ClipSegmenter:
         """
         if self.running:
             raise RuntimeError("segmentation is running already; cancel it first")
-        last = self._cine.numFrames - 1 if last is None else last
         count = self._cine.numFrames
-        if not 0 <= first <= last < count:
-            raise CineUnusable(f"frames {first} to {last} are not all in the cine, which has 0 to {count - 1}")
+        last = count - 1 if last is None else last
+        wanted = sorted(set(range(first, last + 1) if frames is None else frames))
+        if not wanted or wanted[0] < 0 or wanted[-1] >= count:
+            asked = f"frames {first} to {last}" if frames is None else f"frames {wanted}"
+            raise CineUnusable(f"{asked} are not all in the cine, which has 0 to {count - 1}")
+        self.uploaded.take()
         start = self._cine.currentFrame if startFrame is None else startFrame
-        ranges = rangesAround(first, last, self._chunkSize, start)
-        upload = _Upload(self._cine.frames(), self._cine.timesMs(), self._cine.spacing, self._cine.pixelSizeSource)
-        self.done, self.total = 0, last - first + 1
+        self._ranges = rangesAround(wanted, self._chunkSize, start)
+        self._threshold = threshold
+        self.total, self.left = len(wanted), wanted
         self.error, self.cancelled, self.keyFrames = None, False, []
-        # Of its own for each run: what a cancelled worker still sends is thrown away with them.
-        self._stop, self._results = threading.Event(), queue.SimpleQueue()
-        self._running = True
-        self._onWorker(self._work, upload, ranges, threshold, dict(self.measures), self._stop, self._results.put)
+        self._next()
 
     def process(self, wait: float = 0.02) -> bool:
-        """Put what has arrived into the scene. Main thread only.
-
-        Args:
-            wait: seconds to wait for something to arrive. Not 0 when a timer calls this: an event loop in C++ may
-                keep Python's lock all the time, and the worker runs only while this waits.
+        """Put what has arrived into the scene. Main thread only; see :meth:`AngioSegLib.worker.Worker.process`.
 
         Returns:
             Whether there is more to come.
         """
-        try:
-            while self._running:
-                handle, value = self._results.get(timeout=wait) if wait else self._results.get_nowait()
-                if self._segmentation.sequence.GetScene() is None:
-                    # The user closed the scene, or removed the masks.
-                    self.cancel()
-                else:
-                    handle(value)
-                wait = 0.0
-        except queue.Empty:
-            pass
-        except AngioSegLibError as error:
-            self.cancel()
-            self.error = error
-        return self._running
+        self._worker.process(wait)
+        return self.running
 
     def cancel(self) -> None:
         """End now. Frames already in the scene stay; the range under way is finished by the server and thrown away."""
-        if self._running:
-            self._stop.set()
-            self._running = False
+        if self._task is not None:
+            self._task.drop()
+            self._task = None
             self.cancelled = True
 
     def run(self, progress: Callable[[int, int], None] | None = None, **options: Any) -> list[dict[str, Any]]:
@@ -183,79 +189,63 @@ class ClipSegmenter:
             wait: seconds to wait for that at most; it goes on by itself afterwards.
         """
         self.cancel()
-        self._onWorker(self._forget)
-        self._worker.join(wait)
-
-    def _onWorker(self, target: Callable[..., None], *args: Any) -> None:
-        previous = self._worker
-
-        def afterPrevious() -> None:
-            # A cancelled run may still be in its last request: HTTP has one owner at a time.
-            if previous is not None:
-                previous.join()
-            target(*args)
-
-        self._worker = threading.Thread(target=afterPrevious, name="AngioSeg client", daemon=True)
-        self._worker.start()
-
-    # On the worker thread, from here on: the client and the queue, never the scene.
+        self._worker.ask(self._forget, lambda _: None, lambda _: None)
+        if self._ownWorker is not None:
+            self._ownWorker.close(wait)
 
     def _forget(self) -> None:
-        sessionId, self._sessionId = self._sessionId, None
-        if sessionId is not None:
-            # A server that is gone has forgotten it.
-            with contextlib.suppress(ServerError):
-                self._client.deleteSession(sessionId)
+        # A server that is gone has forgotten it.
+        with contextlib.suppress(ServerError):
+            self.uploaded.forget(self._client)
 
-    def _work(self, upload: _Upload, ranges, threshold, measures, stop: threading.Event, put) -> None:
-        try:
-            for reply in self._replies(upload, ranges, threshold, stop):
-                measures.update({measure["frame"]: measure for measure in reply.measures})
-                put((self._onReply, reply))
-            if not stop.is_set():
-                inOrder = [measures[frame] for frame in sorted(measures)]
-                put((self._onKeyFrames, self._inSession(upload, stop, lambda id_: self._client.rank(id_, inOrder))))
-        except AngioSegLibError as error:
-            put((self._onError, error))
-        except Exception as error:
-            # A thread that dies in silence leaves a progress bar that never moves.
-            put((self._onError, AngioSegLibError(f"segmentation stopped by a fault in AngioSeg: {error!r}")))
+    def _next(self) -> None:
+        if self._ranges:
+            first, last = self._ranges.pop(0)
+            threshold = self._threshold
+            work, onDone = lambda: self._infer(first, last, threshold), self._onReply
+        else:
+            inOrder = [self.measures[frame] for frame in sorted(self.measures)]
+            work, onDone = lambda: self._ask(lambda id_: self._client.rank(id_, inOrder)), self._onKeyFrames
+        self._task = self._worker.ask(work, onDone, self._onError)
 
-    def _replies(self, upload: _Upload, ranges, threshold, stop: threading.Event) -> Iterator[InferReply]:
-        for first, last in ranges:
-            if stop.is_set():
-                return
-            reply = self._inSession(
-                upload, stop, lambda id_, ends=(first, last): self._client.infer(id_, *ends, threshold=threshold)
-            )
-            if reply.mask.shape != upload.frames.shape or reply.frames != tuple(range(first, last + 1)):
-                raise BadReply(f"{self._client.url} answered with other frames than {first} to {last} of this cine")
-            yield reply
+    # On the worker's thread: the client and the uploaded cine, never the scene.
 
-    def _inSession(self, upload: _Upload, stop: threading.Event, ask: Callable[[str], Any]) -> Any:
-        if self._sessionId is not None:
-            try:
-                return ask(self._sessionId)
-            except SessionLost:
-                if stop.is_set():
-                    raise
-        self._sessionId = self._client.upload(upload.frames, upload.timesMs, upload.spacing, upload.pixelSizeSource)
-        return ask(self._sessionId)
+    def _infer(self, first: int, last: int, threshold: float | None) -> InferReply:
+        reply = self._ask(lambda id_: self._client.infer(id_, first, last, threshold=threshold))
+        if reply.mask.shape != self.uploaded.shape or reply.frames != tuple(range(first, last + 1)):
+            raise BadReply(f"{self._client.url} answered with other frames than {first} to {last} of this cine")
+        return reply
+
+    def _ask(self, ask: Callable[[str], Any]) -> Any:
+        return self.uploaded.ask(self._client, ask)
 
     # On the main thread again, called by process().
 
     def _onReply(self, reply: InferReply) -> None:
-        frames = list(reply.frames)
-        self._segmentation.setMask(frames, reply.mask[frames])
+        if self._segmentation.sequence.GetScene() is None:
+            # The user closed the scene, or removed the masks.
+            self.cancel()
+            return
+        try:
+            self._place(reply)
+        except AngioSegLibError as error:
+            self._onError(error)
+            return
         self.measures.update({measure["frame"]: measure for measure in reply.measures})
         self.model = dict(reply.params.get("model", {}))
         self.warnings += [text for text in reply.params.get("warnings", ()) if text not in self.warnings]
-        self.done += len(frames)
+        self.left = [frame for frame in self.left if frame not in reply.frames]
+        self._next()
+
+    def _placeAll(self, reply: InferReply) -> None:
+        frames = list(reply.frames)
+        self._segmentation.setMask(frames, reply.mask[frames])
 
     def _onKeyFrames(self, keyFrames: list[dict[str, Any]]) -> None:
         self.keyFrames = keyFrames
-        self._running = False
+        self._task = None
+        self._complete(keyFrames)
 
     def _onError(self, error: AngioSegLibError) -> None:
         self.error = error
-        self._running = False
+        self._task = None

@@ -4,6 +4,7 @@ __all__ = [
     "AngioSegLibError",
     "BadReply",
     "CineUnusable",
+    "ExportError",
     "NrrdError",
     "RequestRefused",
     "SceneError",
@@ -11,6 +12,7 @@ __all__ = [
     "ServerError",
     "ServerTimeout",
     "SessionLost",
+    "TokenRefused",
 ]
 
 
@@ -20,6 +22,10 @@ class AngioSegLibError(RuntimeError):
 
 class CineUnusable(AngioSegLibError):
     """The node chosen, or the arrays given, are not a cine."""
+
+
+class ExportError(AngioSegLibError):
+    """A file that cannot be written."""
 
 
 class NrrdError(AngioSegLibError):
@@ -61,3 +67,7 @@ class RequestRefused(ServerError):
 
 class SessionLost(RequestRefused):
     """The server no longer has the uploaded cine; uploading it again mends it."""
+
+
+class TokenRefused(RequestRefused):
+    """The server asks for a token or password, and the right one was not given."""

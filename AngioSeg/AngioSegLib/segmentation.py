@@ -20,7 +20,9 @@ from AngioSegLib.images import arrayFromImage, fillImage
 __all__ = ["SEGMENT_ID", "SegmentationSequence", "createSegmentation", "segmentationOfCine"]
 
 SEGMENT_ID = "vessel"
-_COLOUR = (0.94, 0.24, 0.20)
+# Orange of Okabe and Ito's palette, which people with any colour vision tell from greys.
+_COLOUR = (230 / 255, 159 / 255, 0.0)
+_LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 # A node reference, not an attribute: it still points right when a scene is added to another.
 _CINE_ROLE = "AngioSeg.Cine"
 
@@ -57,7 +59,7 @@ class SegmentationSequence:
             CineUnusable: when a frame or the size of the masks is not the cine's.
         """
         masks = np.asarray(masks)
-        columns, rows, _ = self.cine.frameNode(0).GetImageData().GetDimensions()
+        rows, columns = self.size
         if masks.shape != (len(frames), rows, columns):
             raise CineUnusable(f"masks of shape {masks.shape} do not fit {len(frames)} frames of {rows} x {columns}")
         if any(not 0 <= frame < self.cine.numFrames for frame in frames):
@@ -73,13 +75,27 @@ class SegmentationSequence:
 
     def mask(self) -> np.ndarray:
         """(T, H, W) uint8, 1 = vessel; frames not segmented are 0 (see :meth:`segmentedFrames`)."""
+        return np.stack([self.maskOf(frame) for frame in range(self.cine.numFrames)])
+
+    def maskOf(self, frame: int) -> np.ndarray:
+        """(H, W) uint8, 1 = vessel; all 0 when the frame is not segmented."""
+        node = self._node(frame)
+        return np.zeros(self.size, np.uint8) if node is None else _maskOfNode(node, self.cine.frameNode(frame))
+
+    def stamp(self, frame: int) -> tuple | None:
+        """Changes whenever the frame's mask does; None when the frame is not segmented."""
+        node = self._node(frame)
+        if node is None:
+            return None
+        segment = node.GetSegmentation().GetSegment(SEGMENT_ID)
+        labelmap = segment and segment.GetRepresentation(_LABELMAP)
+        return (node.GetID(), labelmap.GetMTime() if labelmap else 0)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(rows, columns) of a frame."""
         columns, rows, _ = self.cine.frameNode(0).GetImageData().GetDimensions()
-        mask = np.zeros((self.cine.numFrames, rows, columns), np.uint8)
-        for frame in range(self.cine.numFrames):
-            node = self._node(frame)
-            if node is not None:
-                mask[frame] = _maskOfNode(node, self.cine.frameNode(frame))
-        return mask
+        return rows, columns
 
     def _node(self, frame: int):
         return self.sequence.GetDataNodeAtValue(self.cine.indexValue(frame), True)
@@ -90,9 +106,7 @@ class SegmentationSequence:
         segment = slicer.vtkSegment()
         segment.SetName(SEGMENT_ID)
         segment.SetColor(*_COLOUR)
-        segment.AddRepresentation(
-            slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), labelmap
-        )
+        segment.AddRepresentation(_LABELMAP, labelmap)
         node = slicer.vtkMRMLSegmentationNode()
         node.SetName(self.sequence.GetName())
         # What the Segment Editor draws on: the frame's own grid.

@@ -14,6 +14,7 @@ from AngioSegLib.errors import (
     ServerError,
     ServerTimeout,
     SessionLost,
+    TokenRefused,
 )
 from AngioSegLib.multipart import parseMultipart
 from AngioSegLib.nrrd import NrrdImage, writeNrrd
@@ -72,6 +73,17 @@ ASK = {
     "infer": lambda client: client.infer("session-1", 0, 1),
     "rank": lambda client: client.rank("session-1", [{"frame": 0}]),
     "delete": lambda client: client.deleteSession("session-1"),
+    "decode": lambda client: client.decode(b"bytes", "run.dcm"),
+    "sample": lambda client: client.sample(3),
+    "overlay": lambda client: client.overlay("session-1", np.zeros((5, 6, 8), np.uint8)),
+    "next sample": lambda client: client.nextSample("first"),
+    "image": lambda client: client.image("a"),
+    "save image": lambda client: client.saveImage("a", FRAMES, TIMES),
+    "save label": lambda client: client.saveLabel("a", np.zeros((5, 6, 8), np.uint8), [1]),
+    "labelled": lambda client: client.labelled(),
+    "train": lambda client: client.train({}),
+    "training": lambda client: client.training(),
+    "stop training": lambda client: client.stopTraining(),
 }
 
 
@@ -146,7 +158,7 @@ def test_the_server_says_no(client, server, ask, status, body, says):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("ask", ["infer", "rank"])
+@pytest.mark.parametrize("ask", ["infer", "rank", "overlay"])
 def test_a_session_the_server_forgot(client, ask):
     with pytest.raises(SessionLost, match="Upload the cine again"):
         ASK[ask](client)
@@ -207,8 +219,59 @@ def test_replies_in_another_form(client, server, kind, data):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("ask", ["info", "upload", "rank"])
-@pytest.mark.parametrize("data", [b"<html>", b"[]", b"{}", b'{"session_id": 3, "key_frames": [{}]}'])
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("DOE^JANE.dcm", "cine.dcm"),
+        ("/data/DOE/JANE", "cine"),
+        ("DOE.JANE.DCM", "cine.dcm"),
+        ("doe.jane.nii.gz", "cine.nii.gz"),
+        ("doe.seq.nrrd", "cine.seq.nrrd"),
+        ("DOE.frames.zip", "cine.zip"),
+    ],
+)
+def test_of_a_files_name_only_its_ending_is_sent(client, server, name, sent):
+    data = writeNrrd(NrrdImage(FRAMES))
+    np.testing.assert_array_equal(client.decode(data, name).array, FRAMES)
+    assert server.files == [(sent, data)]
+
+
+def test_a_label_is_sent_with_its_list(client, server):
+    mask = (FRAMES > 2000).astype(np.uint8)
+    client.saveImage("a", FRAMES, TIMES)
+    client.saveLabel("a", mask, [np.int64(1), 3])
+    (name, frames, labelled) = server.labels[0]
+    assert (name, frames) == ("a", [1, 3])
+    np.testing.assert_array_equal(labelled, mask)
+    assert client.labelled() == {"a": [1, 3]}
+    np.testing.assert_array_equal(client.image("a").array, FRAMES)
+
+
+def test_a_token_is_sent_as_a_bearer_token(server):
+    server.token = "secret"
+    for token in ("", "other"):
+        with pytest.raises(TokenRefused, match="asks for a token or password"):
+            Client(server.url, token=token).info()
+    assert Client(server.url, token=" secret ").info()["name"] == "AngioSeg"
+
+
+@pytest.mark.parametrize("answer", [[], {"id": "a"}, {"id": "a", "why": "so", "frame": "x"}, {"frame": 1, "why": "so"}])
+def test_a_sample_that_names_no_frame(client, server, answer):
+    server.rude = lambda handler, method, path: server.json(handler, 200, answer) or True
+    with pytest.raises(BadReply):
+        client.nextSample("first")
+
+
+def test_no_training_so_far_is_no_error(client):
+    assert client.training() is None
+    client.train({"max_epochs": 2})
+    assert client.training()["request"] == {"max_epochs": 2}
+
+
+@pytest.mark.parametrize("ask", ["info", "upload", "rank", "sample", "labelled"])
+@pytest.mark.parametrize(
+    "data", [b"<html>", b"[]", b"{}", b'{"session_id": 3, "key_frames": [{}], "objects": 3, "id": 1}']
+)
 def test_json_of_another_program(client, server, ask, data):
     def reply(handler, *_):
         server.answer(handler, 200, data)

@@ -17,6 +17,7 @@ from AngioSegLib.errors import (
     SessionLost,
 )
 from AngioSegLib.segmentation import createSegmentation
+from AngioSegLib.worker import Worker
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -188,9 +189,9 @@ def test_cancel_keeps_the_finished_frames_and_returns_at_once(segmenter, server)
 
     secondRange(server, hold)
     segmenter.start()
-    assert inSecond.wait(5)
     while segmenter.done < 4:
         segmenter.process()
+    assert inSecond.wait(5)
     segmenter.cancel()
     assert (segmenter.running, segmenter.cancelled, segmenter.error) == (False, True, None)
     goOn.set()
@@ -232,11 +233,30 @@ def test_the_scene_is_closed_meanwhile(segmenter, close):
     assert segmenter.error is None
 
 
-@given(first=st.integers(0, 30), count=st.integers(1, 40), chunk=st.integers(1, 50), start=st.integers(0, 80))
-def test_ranges_cover_each_frame_once_nearest_first(first, count, chunk, start):
-    last = first + count - 1
-    ranges = rangesAround(first, last, chunk, start)
-    assert sorted(frame for begin, end in ranges for frame in range(begin, end + 1)) == list(range(first, last + 1))
+def test_one_thread_speaks_to_the_server(makeCine, server):
+    threads = set()
+    server.rude = lambda *_: threads.update(t.name for t in threading.enumerate() if t.name.startswith("AngioSeg"))
+    cine, worker = makeCine(6), Worker()
+    segmenter = ClipSegmenter(cine, Client(server.url), createSegmentation(cine), 2, worker)
+    segmenter.start(frames=[1, 2, 5])
+    said = []
+    worker.ask(lambda: segmenter._client.info(), said.append, said.append)
+    while segmenter.process():
+        pass
+    # What else is asked of the server does not wait for the end of the clip.
+    assert [path for _, path, _ in server.asked] == ["/session/", "/infer/angioseg", "/info/", *["/infer/angioseg"] * 2]
+    assert ranges(server) == [[1, 2], [5, 5]]
+    assert segmenter._segmentation.segmentedFrames() == [1, 2, 5]
+    assert said[0]["name"] == "AngioSeg"
+    assert threads == {"AngioSeg worker"}
+    segmenter.close()
+    worker.close()
+
+
+@given(frames=st.sets(st.integers(0, 60), min_size=1), chunk=st.integers(1, 50), start=st.integers(0, 80))
+def test_ranges_cover_each_frame_once_nearest_first(frames, chunk, start):
+    ranges = rangesAround(frames, chunk, start)
+    assert sorted(frame for begin, end in ranges for frame in range(begin, end + 1)) == sorted(frames)
     distance = [min(abs(frame - start) for frame in range(begin, end + 1)) for begin, end in ranges]
     assert distance == sorted(distance)
     assert all(end - begin < chunk for begin, end in ranges)

@@ -1,0 +1,150 @@
+"""Correcting masks, standing by them, and sending them."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from AngioSegLib.panels.panel import Panel
+from AngioSegLib.reading import Reading
+from AngioSegLib.segmentation import SEGMENT_ID
+from AngioSegLib.submitting import Submission
+
+__all__ = ["CorrectPanel"]
+
+_EFFECTS = ("Paint", "Erase", "Draw", "Scissors", "Islands")
+
+
+class CorrectPanel(Panel):
+    """The section "Correct and submit"."""
+
+    def __init__(self, window):
+        super().__init__(window)
+        self._sending = False
+        self._editor = slicer.qMRMLSegmentEditorWidget()
+        self._editor.setMRMLScene(slicer.mrmlScene)
+        self._editor.segmentationNodeSelectorVisible = False
+        self._editor.sourceVolumeNodeSelectorVisible = False
+        self._editor.switchToSegmentationsButtonVisible = False
+        self._editor.setEffectNameOrder(_EFFECTS)
+        self._editor.unorderedEffectsVisible = False
+        self.ui.editorHolder.layout().addWidget(self._editor)
+        self.click(self.ui.blankButton, lambda: self.reading.beginByHand(self.reading.cine.currentFrame))
+        self.click(self.ui.carryButton, self._carry)
+        self.click(self.ui.acceptButton, self.accept)
+        self.click(self.ui.takeBackButton, lambda: self.reading.states.takeBack([self.reading.cine.currentFrame]))
+        self.click(self.ui.submitButton, lambda: self.submit())
+
+    def accept(self) -> None:
+        """Note that the mask on screen is right."""
+        if not self.ui.acceptButton.enabled:
+            return
+        frame = self.reading.cine.currentFrame
+        self.reading.accept(frame)
+        self.window.say(_("Frame {frame} is accepted.").format(frame=frame))
+
+    def submit(self, reading: Reading | None = None, then=lambda: None) -> None:
+        """Send a cine's accepted frames.
+
+        Args:
+            reading: the cine; the one on screen when not given.
+            then: called when the server has them.
+        """
+        reading = reading or self.reading
+        submission, client = Submission(reading), self.connection.client
+        self._sending = True
+
+        def sent(_nothing) -> None:
+            self._sending = False
+            if reading.inScene:
+                reading.states.setSent(submission.digests)
+            frames = ", ".join(map(str, submission.frames))
+            self.window.say(_("Sent: frames {frames}.").format(frames=frames))
+            self.window.learn.askProgress()
+            then()
+
+        def failed(error) -> None:
+            self._sending = False
+            self.window.say(_("Not sent, and still here: {error}.").format(error=error))
+
+        self.window.ask(lambda: submission.send(client), sent, failed)
+
+    def onCine(self) -> None:
+        reading = self.reading
+        self._editor.setMRMLSegmentEditorNode(_editorNode() if reading else None)
+        self._editor.setSegmentationNode(reading.masks.proxy if reading else None)
+        self._editor.setSourceVolumeNode(reading.cine.proxy if reading else None)
+        if reading:
+            self._editor.setCurrentSegmentID(SEGMENT_ID)
+
+    def refresh(self) -> None:
+        ui, reading = self.ui, self.reading
+        state = reading.states.of(reading.cine.currentFrame) if reading else "none"
+        ui.frameStateLabel.text = self._stateText(state)
+        noCine = "" if reading else _("Choose a cine first.")
+        noMask = noCine or (
+            _("The frame has no mask: segment it, or start with an empty one.") if state == "none" else ""
+        )
+        has = _("The frame has a mask.") if state != "none" else ""
+        self.offer(ui.blankButton, noCine or has, _("Give the frame an empty mask, to paint all vessels by hand."))
+        self._editor.enabled = not noMask
+        notMine = _("Nothing is corrected in this frame.") if state == "model" else ""
+        self.offer(
+            ui.carryButton,
+            noMask or notMine,
+            _("Make this frame's correction in its neighbours too, moved as the heart moves."),
+        )
+        accepted = _("It is accepted.") if state in ("accepted", "sent") else ""
+        self.offer(ui.acceptButton, noMask or accepted, _("The mask is right as it is. Key: Shift+A"))
+        notAccepted = "" if accepted else _("It is not accepted.")
+        self.offer(
+            ui.takeBackButton, noMask or notAccepted, _("Stand by this mask no more; the server keeps what it has.")
+        )
+        unsent = reading.states.unsent() if reading else []
+        self.offer(ui.submitButton, noCine or self._whyNotSent(unsent), _("Send the accepted frames to the server."))
+        ui.unsentLabel.text = self._unsentText(unsent)
+
+    def _whyNotSent(self, unsent: list[int]) -> str:
+        if not unsent:
+            return _("No accepted frame waits to be sent.")
+        if not self.connection.ready:
+            return _("Connect to a server first.")
+        return _("They are being sent.") if self._sending else ""
+
+    def _stateText(self, state: str) -> str:
+        if self.reading is None:
+            return ""
+        frame = self.reading.cine.currentFrame
+        version = self.reading.record.model.get("version", "")
+        text = {
+            "none": _("Frame {frame}: not segmented."),
+            "model": _("Frame {frame}: the mask of model {version}, not accepted."),
+            "corrected": _("Frame {frame}: corrected by you, not accepted."),
+            "accepted": _("Frame {frame}: accepted, not sent."),
+            "sent": _("Frame {frame}: accepted and sent."),
+        }[state]
+        return text.format(frame=frame, version=version)
+
+    def _unsentText(self, unsent: list[int]) -> str:
+        if self.reading is None:
+            return ""
+        states = self.reading.states.all()
+        counts = {state: states.count(state) for state in ("corrected", "sent")}
+        waiting = ", ".join(map(str, unsent)) if unsent else _("none")
+        text = _("Accepted, not sent: {waiting}. Sent: {sent}. Corrected, not accepted: {corrected}.")
+        return text.format(waiting=waiting, **counts)
+
+    def _carry(self) -> None:
+        changed, left = self.reading.carry(self.reading.cine.currentFrame, self.ui.reachSpin.value)
+        text = _("Carried to frames {frames}.").format(frames=", ".join(map(str, changed)) or _("none"))
+        if left:
+            text += " " + _("Left alone, for they are yours: {frames}.").format(frames=", ".join(map(str, left)))
+        self.window.say(text)
+
+
+def _editorNode():
+    node = slicer.mrmlScene.GetSingletonNode("AngioSeg", "vtkMRMLSegmentEditorNode")
+    if node is None:
+        node = slicer.vtkMRMLSegmentEditorNode()
+        node.SetSingletonTag("AngioSeg")
+        node.SetSaveWithScene(False)
+        node = slicer.mrmlScene.AddNode(node)
+    return node

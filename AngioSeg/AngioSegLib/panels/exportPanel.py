@@ -1,0 +1,117 @@
+"""Files for outside of Slicer."""
+
+from pathlib import Path
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from AngioSegLib.errors import ExportError
+from AngioSegLib.exporting import checkName, saveBytes, saveDicom, saveMasks, savePicture, saveTable
+from AngioSegLib.loading import anonymousName
+from AngioSegLib.panels.panel import Panel
+
+__all__ = ["ExportPanel"]
+
+_FOLDER = "AngioSeg/exportFolder"
+
+
+class ExportPanel(Panel):
+    """The section "Export"."""
+
+    def __init__(self, window):
+        super().__init__(window)
+        self._rendering = False
+        self.ui.folderEdit.text = qt.QSettings().value(_FOLDER, str(Path.home()))
+        self.ui.folderEdit.editingFinished.connect(lambda: self._rememberFolder())
+        self.click(self.ui.folderButton, self._chooseFolder)
+        self.click(self.ui.exportMasksButton, self._masks)
+        self.click(self.ui.exportTableButton, self._table)
+        self.click(self.ui.exportPictureButton, self._picture)
+        self.click(self.ui.exportDicomButton, self._dicom)
+        self.click(self.ui.exportSceneButton, self._scene)
+        self.click(self.ui.exportVideoButton, self._video)
+
+    def onCine(self) -> None:
+        self.ui.nameEdit.text = anonymousName(self.reading.cine) if self.reading else ""
+
+    def refresh(self) -> None:
+        ui, reading = self.ui, self.reading
+        noCine = "" if reading else _("Choose a cine first.")
+        none = noCine or ("" if reading.masks.segmentedFrames() else _("No frame is segmented yet."))
+        at = reading.cine.currentFrame if reading else 0
+        self.offer(ui.exportMasksButton, none, _("NAME.seg.nrrd, all frames in one, and NAME.seq.nrrd, a sequence."))
+        self.offer(ui.exportTableButton, none, _("NAME.csv: length, area, contrast and state of each frame."))
+        self.offer(ui.exportPictureButton, noCine, _("NAME_frame{frame}.png: the frame on screen.").format(frame=at))
+        self.offer(
+            ui.exportDicomButton,
+            noCine,
+            _("NAME_frame{frame}.dcm: the frame on screen as a secondary capture, of nobody.").format(frame=at),
+        )
+        self.offer(
+            ui.exportSceneButton,
+            noCine,
+            _("NAME.mrb: the whole scene. It holds the patient's name when Slicer's DICOM module loaded the cine."),
+        )
+        noServer = "" if self.connection.ready else _("The server draws it: connect first.")
+        busy = _("The server is drawing.") if self._rendering else ""
+        self.offer(ui.exportVideoButton, none or noServer or busy, _("NAME.mp4: the cine with its masks."))
+
+    def _path(self, ending: str) -> Path:
+        if not self.ui.folderEdit.text.strip():
+            raise ExportError(_("choose a folder to export to"))
+        return Path(self.ui.folderEdit.text.strip()) / f"{checkName(self.ui.nameEdit.text)}{ending}"
+
+    def _wrote(self, *paths: Path) -> None:
+        names = ", ".join(path.name for path in paths)
+        self.ui.exportLabel.text = _("Written: {names}").format(names=names)
+
+    def _masks(self) -> None:
+        path = self._path("")
+        self._wrote(*saveMasks(path.parent, path.name, self.reading.masks))
+
+    def _table(self) -> None:
+        reading = self.reading
+        self._wrote(saveTable(self._path(".csv"), reading.cine, reading.record, reading.states))
+
+    def _picture(self) -> None:
+        cine = self.reading.cine
+        path = self._path(f"_frame{cine.currentFrame}.png")
+        self._wrote(savePicture(path, cine, self.reading.masks, cine.currentFrame))
+
+    def _dicom(self) -> None:
+        cine, at = self.reading.cine, self.reading.cine.currentFrame
+        why = next((key["why"] for key in self.reading.record.keyFrames if key["frame"] == at), "")
+        self._wrote(saveDicom(self._path(f"_frame{at}.dcm"), cine, self.reading.masks, at, why))
+
+    def _scene(self) -> None:
+        path = self._path(".mrb")
+        if not slicer.util.saveScene(str(path)):
+            raise ExportError(_("{name} cannot be written to {folder}").format(name=path.name, folder=path.parent))
+        self._wrote(path)
+
+    def _video(self) -> None:
+        client, path = self.connection.client, self._path(".mp4")
+        uploaded = self.reading.segmenter(client).uploaded
+        uploaded.take()
+        mask = self.reading.masks.mask()
+        self._rendering = True
+
+        def drawn(video: bytes) -> None:
+            self._rendering = False
+            self._wrote(saveBytes(path, video))
+
+        def failed(error) -> None:
+            self._rendering = False
+            self.window.say(str(error))
+
+        self.window.ask(lambda: uploaded.ask(client, lambda id_: client.overlay(id_, mask)), drawn, failed)
+
+    def _chooseFolder(self) -> None:
+        path = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Export to"), self.ui.folderEdit.text)
+        if path:
+            self.ui.folderEdit.text = path
+            self._rememberFolder()
+
+    def _rememberFolder(self) -> None:
+        qt.QSettings().setValue(_FOLDER, self.ui.folderEdit.text)

@@ -1,0 +1,140 @@
+"""Which frame to label next."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from AngioSegLib.loading import IMAGE_ID, cineFromNrrd
+from AngioSegLib.panels.panel import Panel
+from AngioSegLib.panels.viewing import setWindow
+
+__all__ = ["LearnPanel"]
+
+
+class LearnPanel(Panel):
+    """The upper part of the section "Active learning"."""
+
+    def __init__(self, window):
+        super().__init__(window)
+        self._labelled: dict[str, list[int]] = {}
+        self._sample: dict | None = None
+        self._noneLeft = False
+        self._asking = False
+        self.click(self.ui.nextSampleButton, self.nextSample)
+        self.click(self.ui.skipButton, self._skip)
+        self.ui.strategyCombo.currentIndexChanged.connect(lambda: self._onStrategy())
+
+    def nextSample(self) -> None:
+        """Ask for the frame to label next; accepted frames that are not sent are asked about first."""
+        unsent = self.reading.states.unsent() if self.reading else []
+        if unsent:
+            question = _("{count} accepted frames of this cine are not sent. Send them first?").format(
+                count=len(unsent)
+            )
+            if slicer.util.confirmYesNoDisplay(question, windowTitle="AngioSeg"):
+                self.window.correct.submit(then=self._ask)
+                return
+        self._ask()
+
+    def askProgress(self) -> None:
+        """Ask what is labelled so far."""
+
+        def got(labelled) -> None:
+            self._labelled = labelled
+
+        client = self.connection.client
+        if client is not None:
+            self.window.ask(client.labelled, got, lambda error: None)
+
+    def onServer(self) -> None:
+        strategies = self.connection.names("strategies")
+        wanted = self.parameters.strategy
+        self.ui.strategyCombo.blockSignals(True)
+        self.ui.strategyCombo.clear()
+        for name in strategies:
+            self.ui.strategyCombo.addItem(name)
+        self.ui.strategyCombo.currentIndex = strategies.index(wanted) if wanted in strategies else 0
+        self.ui.strategyCombo.blockSignals(False)
+        self._onStrategy()
+        if self.connection.ready:
+            self.askProgress()
+
+    def refresh(self) -> None:
+        ui = self.ui
+        why = "" if self.connection.ready else _("Connect to a server first.")
+        if not why and not self.connection.names("strategies"):
+            why = _("This server offers no strategies.")
+        if self._asking:
+            why = _("The server is choosing.")
+        self.offer(ui.strategyCombo, why, self._about())
+        self.offer(ui.nextSampleButton, why, _("Load the frame that teaches the model most. Key: Shift+N"))
+        nothing = "" if self._sample else _("There is no sample to skip.")
+        self.offer(ui.skipButton, why or nothing, _("Leave this frame and take another; it comes back in ten minutes."))
+        if self._asking:
+            ui.whyLabel.text = _(
+                "The server is choosing; the first time it looks at every cine, and that takes a while."
+            )
+        elif self._noneLeft:
+            ui.whyLabel.text = _("No frame is left to label. Train, or add cines to the server's folder.")
+        elif self._sample:
+            ui.whyLabel.text = _("Frame {frame} of {id}: {why}").format(**self._sample)
+        else:
+            ui.whyLabel.text = ""
+        frames = sum(map(len, self._labelled.values()))
+        done = sum(map(bool, self._labelled.values()))
+        if self._labelled:
+            text = _("{frames} frames labelled, in {done} of {total} cines.")
+            ui.labelledLabel.text = text.format(frames=frames, done=done, total=len(self._labelled))
+        else:
+            ui.labelledLabel.text = ""
+
+    def _about(self) -> str:
+        strategy = self.connection.offer.get("strategies", {}).get(self.ui.strategyCombo.currentText, {})
+        return strategy.get("description", _("How the next frame is chosen."))
+
+    def _onStrategy(self) -> None:
+        if self.ui.strategyCombo.currentText:
+            self.parameters.strategy = self.ui.strategyCombo.currentText
+
+    def _skip(self) -> None:
+        self._sample = None
+        self.nextSample()
+
+    def _ask(self) -> None:
+        client, strategy = self.connection.client, self.ui.strategyCombo.currentText
+        known = {_imageId(reading) for reading in self.window.readings()}
+
+        def work():
+            sample = client.nextSample(strategy)
+            return sample, client.image(sample["id"]) if sample and sample["id"] not in known else None
+
+        self._asking, self._noneLeft = True, False
+        self.window.ask(work, self._got, self._failed)
+
+    def _failed(self, error) -> None:
+        self._asking = False
+        self.window.say(str(error))
+
+    def _got(self, answer) -> None:
+        sample, image = answer
+        self._asking = False
+        self._sample, self._noneLeft = sample, sample is None
+        if sample is None:
+            return
+        if image is not None:
+            cine = cineFromNrrd(image, sample["id"])
+            setWindow(cine)
+        else:
+            known = [reading for reading in self.window.readings() if _imageId(reading) == sample["id"]]
+            if not known:
+                self.window.say(_("The cine was removed meanwhile; ask again."))
+                return
+            cine = known[0].cine
+        self.window.choose(cine)
+        if not 0 <= sample["frame"] < cine.numFrames:
+            self.window.say(_("The server named frame {frame}, which the cine has not.").format(frame=sample["frame"]))
+            return
+        self.window.see.goTo(sample["frame"])
+
+
+def _imageId(reading) -> str | None:
+    return reading.cine.sequence.GetAttribute(IMAGE_ID)

@@ -1,0 +1,49 @@
+"""What happens to the whole scene: it is closed, and another one comes."""
+
+from collections.abc import Callable
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+__all__ = ["SceneEvents"]
+
+
+class SceneEvents(VTKObservationMixin):
+    """Keeps the window with the scene that is open.
+
+    Args:
+        window: see :class:`~AngioSegLib.panels.window.Window`.
+        leaving: asks about unsent work.
+        getParameters: gives the parameter node of the scene that is open.
+    """
+
+    def __init__(self, window, leaving, getParameters: Callable):
+        VTKObservationMixin.__init__(self)
+        self._window = window
+        self._leaving = leaving
+        self._getParameters = getParameters
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._onStartClose)
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            self.addObserver(scene, event, self._onOther)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._onRemoved)
+
+    def close(self) -> None:
+        """Watch no more."""
+        self.removeObservers()
+
+    def _onStartClose(self, caller, event) -> None:
+        self._leaving.beforeSceneCloses()
+        self._window.forgetCine()
+
+    def _onOther(self, caller, event) -> None:
+        self._window.setParameters(self._getParameters())
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onRemoved(self, caller, event, node) -> None:
+        reading = self._window.reading
+        if reading is not None and not slicer.mrmlScene.IsClosing() and not reading.inScene:
+            self._window.forgetCine()
+            self._window.say(_("{name} was removed from the scene.").format(name=node.GetName()))

@@ -1,0 +1,218 @@
+"""Looking at a cine with its masks."""
+
+import qt
+from slicer.i18n import tr as _
+
+from AngioSegLib.panels.chart import BLUE, VERMILION, Chart, Curve
+from AngioSegLib.panels.panel import Panel
+from AngioSegLib.panels.subtractionView import SubtractionView
+from AngioSegLib.panels.viewing import showCine, showVolume
+from AngioSegLib.pictures import framePicture, greyWindow, pngBytes
+
+__all__ = ["SeePanel"]
+
+
+class SeePanel(Panel):
+    """The section "See"."""
+
+    def __init__(self, window):
+        super().__init__(window)
+        self._chart = Chart(self.ui.chartLabel, lambda frame: self.goTo(frame))
+        self._drawn: tuple = ()
+        self._pictured: tuple = ()
+        self._subtraction: SubtractionView | None = None
+        self._timer = qt.QTimer()
+        self._timer.timeout.connect(self._playOn)
+        self.ui.playButton.toggled.connect(lambda: self._onPlay())
+        self.ui.frameSlider.valueChanged.connect(lambda: self.goTo(self.ui.frameSlider.value))
+        self.click(self.ui.previousKeyButton, lambda: self.goToKeyFrame(-1))
+        self.click(self.ui.nextKeyButton, lambda: self.goToKeyFrame(1))
+        self.click(self.ui.completeButton, lambda: self.goTo(self.reading.record.mostComplete()))
+        self.click(self.ui.clearestButton, lambda: self.goTo(self.reading.record.clearest()))
+        self.ui.fillCheck.toggled.connect(lambda: self._onOverlay())
+        self.ui.outlineCheck.toggled.connect(lambda: self._onOverlay())
+        self.ui.opacitySlider.valueChanged.connect(lambda: self._onOverlay())
+        self.ui.subtractionCheck.toggled.connect(lambda: self.window.do(self._onSubtraction))
+
+    def show(self) -> None:
+        """Bring the cine on screen."""
+        if self.reading is not None:
+            showCine(self.reading.cine)
+
+    def goTo(self, frame: int) -> None:
+        """Show a frame."""
+        if self.reading is not None and frame != self.reading.cine.currentFrame:
+            self.reading.cine.goTo(frame)
+
+    def step(self, by: int) -> None:
+        """Show the next or previous frame; behind the last comes the first."""
+        if self.reading is not None:
+            self.goTo((self.reading.cine.currentFrame + by) % self.reading.cine.numFrames)
+
+    def goToKeyFrame(self, step: int) -> None:
+        """Show the next (1) or previous (-1) key frame."""
+        if self.reading is not None:
+            frame = self.reading.record.neighbour(self.reading.cine.currentFrame, step)
+            if frame is not None:
+                self.goTo(frame)
+
+    def onFrame(self) -> None:
+        """The user's frame may be another now."""
+        if self._subtraction is not None and self.reading is not None:
+            self._subtraction.follow()
+        self._showFrame()
+
+    def onCine(self) -> None:
+        self.ui.playButton.checked = False
+        self._forgetSubtraction()
+        for box, value in (
+            (self.ui.fillCheck, self.parameters.showFill),
+            (self.ui.outlineCheck, self.parameters.showOutline),
+            (self.ui.subtractionCheck, False),
+        ):
+            box.blockSignals(True)
+            box.checked = value
+            box.blockSignals(False)
+        self.ui.opacitySlider.blockSignals(True)
+        self.ui.opacitySlider.value = round(100 * self.parameters.opacity)
+        self.ui.opacitySlider.blockSignals(False)
+        self.ui.frameSlider.blockSignals(True)
+        self.ui.frameSlider.maximum = self.reading.cine.numFrames - 1 if self.reading else 0
+        self.ui.frameSlider.blockSignals(False)
+        self._applyOverlay()
+
+    def refresh(self) -> None:
+        ui, reading = self.ui, self.reading
+        why = "" if reading else _("Choose a cine first.")
+        record = reading.record if reading else None
+        self.offer(ui.playButton, why, _("Play the cine with its masks, at its own speed."))
+        self.offer(ui.frameSlider, why, _("The frame on screen. Keys: comma and full stop step by one."))
+        at = reading.cine.currentFrame if reading else 0
+        for button, step, tip in (
+            (ui.previousKeyButton, -1, _("Go to the key frame before this one.")),
+            (ui.nextKeyButton, 1, _("Go to the key frame after this one.")),
+        ):
+            none = why or (
+                _("There are none yet: segment the whole cine.")
+                if not record.keyFrames
+                else ""
+                if record.neighbour(at, step) is not None
+                else _("There is none in this direction.")
+            )
+            self.offer(button, none, tip)
+        for box in (ui.fillCheck, ui.outlineCheck, ui.opacitySlider):
+            self.offer(box, why, _("How the masks look."))
+        tip = _("Show what the contrast changes: the frames before it are subtracted.")
+        if self._subtraction is not None:
+            tip += " " + _("Subtracted: frames {frames}.").format(frames=self._subtraction.before)
+        self.offer(ui.subtractionCheck, why, tip)
+        self._showFrame()
+        self._showPictures()
+
+    def close(self) -> None:
+        """Stop playing."""
+        self._timer.stop()
+        self._forgetSubtraction()
+
+    def _showFrame(self) -> None:
+        ui, reading = self.ui, self.reading
+        if reading is None:
+            ui.frameLabel.text, ui.keyFrameLabel.text = "", ""
+            self._chart.draw([], 0)
+            self._drawn = ()
+            return
+        at, last = reading.cine.currentFrame, reading.cine.numFrames - 1
+        ui.frameSlider.blockSignals(True)
+        ui.frameSlider.value = at
+        ui.frameSlider.blockSignals(False)
+        ui.frameLabel.text = _("{frame} of 0-{last}").format(frame=at, last=last)
+        keys = {key["frame"]: (rank, key["why"]) for rank, key in enumerate(reading.record.keyFrames, start=1)}
+        if at in keys:
+            text = _("Key frame, rank {rank}. {why}").format(rank=keys[at][0], why=keys[at][1])
+        elif keys:
+            text = _("Key frames, best first: {frames}. Click into the chart to go to a frame.")
+            text = text.format(frames=", ".join(str(frame) for frame in keys))
+        else:
+            text = _("Segment the whole cine to find its key frames.")
+        ui.keyFrameLabel.text = text
+        self._drawChart(at, last, list(keys))
+
+    def _drawChart(self, at: int, last: int, keys: list[int]) -> None:
+        measures = self.reading.record.measures
+        drawn = (at, last, tuple(keys), tuple(m["length_px"] for m in measures.values()))
+        if drawn != self._drawn:
+            self._drawn = drawn
+            length = {frame: measure["length_px"] for frame, measure in measures.items()}
+            contrast = {frame: measure["contrast"] for frame, measure in measures.items()}
+            most = max(length.values(), default=0), max(contrast.values(), default=0)
+            curves = [
+                Curve(_("length (up to {most:.0f} px)").format(most=most[0]), BLUE, length),
+                Curve(_("contrast (up to {most:.1f})").format(most=most[1]), VERMILION, contrast, dashed=True),
+            ]
+            self._chart.draw(curves if measures else [], last, keys, at)
+
+    # The key frames side by side.
+
+    def _showPictures(self) -> None:
+        ui, reading = self.ui, self.reading
+        chosen = (reading.record.mostComplete(), reading.record.clearest()) if reading else (None, None)
+        shown = chosen[0] is not None
+        for widget in (ui.completeButton, ui.clearestButton, ui.completeLabel, ui.clearestLabel):
+            widget.visible = shown
+        pictured = (
+            reading and reading.cine.sequence.GetID(),
+            *((f, reading.states.digest(f)) for f in chosen if shown),
+        )
+        if not shown or pictured == self._pictured:
+            return
+        self._pictured = pictured
+        for frame, button, label, text in (
+            (chosen[0], ui.completeButton, ui.completeLabel, _("Most complete: frame {frame}")),
+            (chosen[1], ui.clearestButton, ui.clearestLabel, _("Clearest: frame {frame}")),
+        ):
+            pixels = reading.cine.frame(frame)
+            picture = framePicture(pixels, reading.masks.maskOf(frame), greyWindow(pixels))
+            pixmap = qt.QPixmap()
+            pixmap.loadFromData(qt.QByteArray(pngBytes(picture)))
+            button.icon = qt.QIcon(pixmap)
+            button.toolTip = _("Go to this frame.")
+            label.text = text.format(frame=frame)
+
+    # Overlay, subtraction, playing.
+
+    def _onOverlay(self) -> None:
+        self.parameters.showFill = self.ui.fillCheck.checked
+        self.parameters.showOutline = self.ui.outlineCheck.checked
+        self.parameters.opacity = self.ui.opacitySlider.value / 100
+        self._applyOverlay()
+
+    def _applyOverlay(self) -> None:
+        if self.reading is not None and self.reading.masks.proxy is not None:
+            display = self.reading.masks.proxy.GetDisplayNode()
+            display.SetVisibility2DFill(self.parameters.showFill)
+            display.SetVisibility2DOutline(self.parameters.showOutline)
+            display.SetOpacity2DFill(self.parameters.opacity)
+
+    def _onSubtraction(self) -> None:
+        self._forgetSubtraction()
+        if self.reading is not None:
+            if self.ui.subtractionCheck.checked:
+                self._subtraction = SubtractionView(self.reading)
+            showVolume(self._subtraction.volume if self._subtraction else self.reading.cine.proxy)
+
+    def _forgetSubtraction(self) -> None:
+        if self._subtraction is not None:
+            self._subtraction.remove()
+            self._subtraction = None
+
+    def _onPlay(self) -> None:
+        playing = self.ui.playButton.checked and self.reading is not None
+        self.ui.playButton.text = _("Pause") if playing else _("Play")
+        if playing:
+            self._timer.interval = round(1000 / (self.reading.cine.browser.GetPlaybackRateFps() or 10))
+            self._timer.start()
+        else:
+            self._timer.stop()
+
+    def _playOn(self) -> None:
+        self.step(1)

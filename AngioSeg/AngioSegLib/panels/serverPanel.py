@@ -1,0 +1,61 @@
+"""Where the server is, and how it is."""
+
+import qt
+from slicer.i18n import tr as _
+
+from AngioSegLib.panels.panel import Panel
+
+__all__ = ["ServerPanel"]
+
+_ADDRESS = "AngioSeg/serverAddress"
+_DEFAULT = "http://127.0.0.1:8000"
+
+
+class ServerPanel(Panel):
+    """The section "Server"."""
+
+    def __init__(self, window):
+        super().__init__(window)
+        self.ui.addressEdit.text = qt.QSettings().value(_ADDRESS, _DEFAULT)
+        self.ui.addressEdit.returnPressed.connect(lambda: self.window.do(self.connect))
+        self.ui.tokenEdit.returnPressed.connect(lambda: self.window.do(self.connect))
+        self.click(self.ui.connectButton, self.connect)
+        self.ui.modelCombo.currentIndexChanged.connect(lambda: self._useModel())
+
+    def connect(self) -> None:
+        """Try the address; it is remembered, the password is not."""
+        address = self.ui.addressEdit.text.strip()
+        self.connection.connect(address, self.ui.tokenEdit.text, self.window.onServer)
+        if self.connection.client is not None or self.connection.busy:
+            qt.QSettings().setValue(_ADDRESS, address)
+        self.window.wait()
+
+    def refresh(self) -> None:
+        state = self.connection.state
+        self.offer(
+            self.ui.connectButton, _("Connecting already.") if state == "connecting" else "", _("Ask the server.")
+        )
+        self.ui.serverStateLabel.text = {
+            "none": _("○ Not connected"),
+            "connecting": _("… Connecting"),
+            "connected": _("● Connected, ready"),
+            "busy": _("◐ Connected, working"),
+            "lost": _("✕ Not reached: {problem}").format(problem=self.connection.problem),
+        }[state]
+        ready = self.connection.ready
+        self.offer(self.ui.modelCombo, "" if ready else _("Connect first."), _("The model that segments."))
+
+    def onServer(self) -> None:
+        wanted, models = self.parameters.model, self.connection.names("models")
+        self.ui.modelCombo.blockSignals(True)
+        self.ui.modelCombo.clear()
+        for model in models:
+            self.ui.modelCombo.addItem(model)
+        self.ui.modelCombo.currentIndex = models.index(wanted) if wanted in models else 0
+        self.ui.modelCombo.blockSignals(False)
+        self._useModel()
+
+    def _useModel(self) -> None:
+        chosen = self.ui.modelCombo.currentText
+        if chosen and self.connection.client is not None:
+            self.parameters.model = self.connection.client.model = chosen

@@ -1,0 +1,48 @@
+"""Keys that work while the module is open."""
+
+from collections.abc import Callable
+
+import qt
+import slicer
+
+__all__ = ["Shortcuts"]
+
+
+class Shortcuts:
+    """None of them is a key of Slicer's own, or of its Segment Editor.
+
+    Args:
+        window: see :class:`~AngioSegLib.panels.window.Window`.
+    """
+
+    def __init__(self, window):
+        see = window.see
+        self._keys: dict[str, Callable[[], None]] = {
+            ",": lambda: see.step(-1),
+            ".": lambda: see.step(1),
+            "Shift+,": lambda: see.goToKeyFrame(-1),
+            "Shift+.": lambda: see.goToKeyFrame(1),
+            "Shift+A": lambda: window.do(window.correct.accept),
+            "Shift+N": lambda: _press(window.ui.nextSampleButton),
+        }
+        self._shortcuts: list = []
+
+    def enable(self) -> None:
+        """Listen to the keys."""
+        self.disable()
+        for key, action in self._keys.items():
+            shortcut = qt.QShortcut(qt.QKeySequence(key), slicer.util.mainWindow())
+            shortcut.activated.connect(action)
+            self._shortcuts.append(shortcut)
+
+    def disable(self) -> None:
+        """Leave the keys to others."""
+        for shortcut in self._shortcuts:
+            shortcut.setParent(None)
+            shortcut.deleteLater()
+        self._shortcuts = []
+
+
+def _press(button) -> None:
+    if button.enabled:
+        button.click()

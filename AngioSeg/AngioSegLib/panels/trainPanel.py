@@ -1,0 +1,131 @@
+"""Training the model on what was sent."""
+
+import qt
+from slicer.i18n import tr as _
+
+from AngioSegLib.panels.chart import BLUE, Chart, Curve
+from AngioSegLib.panels.panel import Panel
+
+__all__ = ["TrainPanel"]
+
+_EVERY_MS = 1000
+
+
+class TrainPanel(Panel):
+    """The lower part of the section "Active learning".
+
+    Attributes:
+        options: further parameters of ``POST /train/``, for scripts.
+    """
+
+    def __init__(self, window):
+        super().__init__(window)
+        self.options: dict = {}
+        self._chart = Chart(self.ui.curveLabel)
+        self._training: dict | None = None
+        self._dice: dict[int, float] = {}
+        self._stopping = False
+        self._asking = False
+        self._timer = qt.QTimer()
+        self._timer.interval = _EVERY_MS
+        self._timer.timeout.connect(self._follow)
+        self.click(self.ui.trainButton, self._start)
+        self.click(self.ui.stopTrainingButton, self._stop)
+        self.ui.epochsSpin.valueChanged.connect(lambda: self._onEpochs())
+
+    @property
+    def running(self) -> bool:
+        """Whether the server is training, as far as is known."""
+        return self._training is not None and self._training.get("status") == "RUNNING"
+
+    def onServer(self) -> None:
+        self._training = None
+        if self.connection.ready:
+            self._follow()
+
+    def onCine(self) -> None:
+        self.ui.epochsSpin.blockSignals(True)
+        self.ui.epochsSpin.value = self.parameters.epochs
+        self.ui.epochsSpin.blockSignals(False)
+
+    def refresh(self) -> None:
+        ui = self.ui
+        why = "" if self.connection.ready else _("Connect to a server first.")
+        if not why and not self.connection.names("trainers"):
+            why = _("This server does not train.")
+        running = _("A training is running.") if self.running else ""
+        self.offer(ui.trainButton, why or running, _("Train the model on all frames that were sent to the server."))
+        idle = "" if self.running else _("No training is running.")
+        stopping = _("It is being stopped.") if self._stopping else ""
+        self.offer(ui.stopTrainingButton, why or idle or stopping, _("Stop; the best model so far is kept."))
+        progress = (self._training or {}).get("progress") or {}
+        ui.trainingBar.maximum = max(int(progress.get("max_epochs", 1)), 1)
+        ui.trainingBar.value = int(progress.get("epoch", 0))
+        ui.trainingLabel.text = self._told(progress)
+        ui.curveLabel.visible = bool(self._dice)
+        if self._dice:
+            curve = Curve(
+                _("validation Dice (up to {most:.2f})").format(most=max(self._dice.values())), BLUE, self._dice
+            )
+            self._chart.draw([curve], ui.trainingBar.maximum)
+
+    def close(self) -> None:
+        """Follow the training no more; it goes on."""
+        self._timer.stop()
+
+    def _onEpochs(self) -> None:
+        self.parameters.epochs = self.ui.epochsSpin.value
+
+    def _start(self) -> None:
+        client, params = self.connection.client, {**self.options, "max_epochs": self.ui.epochsSpin.value}
+        self._dice = {}
+        self.window.ask(lambda: client.train(params), self._got)
+
+    def _stop(self) -> None:
+        client = self.connection.client
+        self._stopping = True
+        self.window.ask(client.stopTraining, lambda _nothing: self._follow(), self._failed)
+
+    def _follow(self) -> None:
+        client = self.connection.client
+        if client is not None and not self._asking:
+            self._asking = True
+            self.window.ask(client.training, self._got, self._failed)
+
+    def _failed(self, error) -> None:
+        self._asking = self._stopping = False
+        self._timer.stop()
+        self.window.say(str(error))
+
+    def _got(self, training: dict | None) -> None:
+        self._asking = False
+        ended = self.running and training is not None and training.get("status") != "RUNNING"
+        self._training = training
+        progress = (training or {}).get("progress") or {}
+        if progress.get("val_dice") is not None:
+            self._dice[int(progress["epoch"])] = float(progress["val_dice"])
+        if self.running:
+            self._timer.start()
+            return
+        self._timer.stop()
+        self._stopping = False
+        if ended and (training.get("result") or {}).get("better"):
+            self.window.say(_("A new model is served: the next frames are segmented by it."))
+
+    def _told(self, progress: dict) -> str:
+        if self._training is None:
+            return ""
+        status, details = self._training.get("status"), self._training.get("details") or [""]
+        result = self._training.get("result") or {}
+        if status == "RUNNING":
+            if not progress:
+                return _("Training is starting ...")
+            text = _("Epoch {epoch} of {total}").format(epoch=progress.get("epoch"), total=progress.get("max_epochs"))
+            seconds = progress.get("seconds_left")
+            return text + ("" if seconds is None else ", " + _("about {s:.0f} s left").format(s=seconds))
+        if status == "ERROR":
+            return _("Training failed: {line}").format(line=details[-1])
+        dice = "" if result.get("dice") is None else " " + _("Validation Dice {dice:.3f}.").format(dice=result["dice"])
+        if result.get("better"):
+            return _("A new model is served.") + dice
+        return _("Training ended; no better model came of it, and the old one stays.") + dice

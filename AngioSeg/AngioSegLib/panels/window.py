@@ -1,0 +1,202 @@
+"""The window as a whole: what its parts share, and when they are brought up to date."""
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from AngioSegLib.cine import CineSequence, cineFromNode
+from AngioSegLib.connection import Connection
+from AngioSegLib.errors import AngioSegLibError, CineUnusable
+from AngioSegLib.panels.cinePanel import CinePanel
+from AngioSegLib.panels.correctPanel import CorrectPanel
+from AngioSegLib.panels.exportPanel import ExportPanel
+from AngioSegLib.panels.learnPanel import LearnPanel
+from AngioSegLib.panels.nextStep import nextStep
+from AngioSegLib.panels.seePanel import SeePanel
+from AngioSegLib.panels.segmentPanel import SegmentPanel
+from AngioSegLib.panels.serverPanel import ServerPanel
+from AngioSegLib.panels.trainPanel import TrainPanel
+from AngioSegLib.reading import Reading
+
+__all__ = ["Window"]
+
+_POLL_MS = 10
+_SOON_MS = 40
+
+
+class Window(VTKObservationMixin):
+    """Joins the widgets, the server and the scene.
+
+    Args:
+        ui: the widgets of ``AngioSeg.ui`` by name.
+        parameters: the typed parameter node; replaced when the scene is.
+
+    Attributes:
+        connection: the server.
+        reading: the cine that the user works on, or None.
+        message: what the user was told last.
+    """
+
+    def __init__(self, ui, parameters):
+        VTKObservationMixin.__init__(self)
+        self.ui = ui
+        self.parameters = parameters
+        self.connection = Connection()
+        self.reading: Reading | None = None
+        self.message = ""
+        self._readings: dict[str, Reading] = {}
+        self._pending = 0
+        self._poll = qt.QTimer()
+        self._poll.interval = _POLL_MS
+        self._poll.timeout.connect(self._process)
+        # Painting changes a mask many times a second.
+        self._soon = qt.QTimer()
+        self._soon.singleShot = True
+        self._soon.interval = _SOON_MS
+        self._soon.timeout.connect(self.refresh)
+        self.server = ServerPanel(self)
+        self.cine = CinePanel(self)
+        self.segment = SegmentPanel(self)
+        self.see = SeePanel(self)
+        self.correct = CorrectPanel(self)
+        self.learn = LearnPanel(self)
+        self.train = TrainPanel(self)
+        self.export = ExportPanel(self)
+        self._panels = (
+            self.server,
+            self.cine,
+            self.segment,
+            self.see,
+            self.correct,
+            self.learn,
+            self.train,
+            self.export,
+        )
+        self.setParameters(parameters)
+
+    def setParameters(self, parameters) -> None:
+        """Use the parameters of the scene that is open now."""
+        self.parameters = parameters
+        for panel in self._panels:
+            panel.parameters = parameters
+        self.chooseNode(parameters.cine)
+
+    # The cine.
+
+    def choose(self, cine: CineSequence) -> None:
+        """Work on a cine, and show it."""
+        self.chooseNode(cine.proxy)
+        self.see.show()
+
+    def chooseNode(self, node) -> None:
+        """Work on the cine that a node belongs to, or on none; a node that is no cine is told."""
+        self.removeObservers()
+        self.reading = None
+        if node is not None:
+            try:
+                self._open(cineFromNode(node))
+            except CineUnusable as error:
+                self.say(str(error))
+        # The parameter node does not take a proxy that its scene has lost.
+        self.parameters.cine = self.reading.cine.proxy if self.reading else None
+        for panel in self._panels:
+            panel.onCine()
+        self.refresh()
+
+    def _open(self, cine: CineSequence) -> None:
+        known = self._readings.get(cine.sequence.GetID())
+        if known is None or not known.inScene or known.cine.sequence is not cine.sequence:
+            known = self._readings[cine.sequence.GetID()] = Reading(cine, self.connection)
+        self.reading = known
+        for node in (known.cine.browser, known.masks.proxy, known.masks.sequence):
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onChange)
+        for event in (slicer.vtkSegmentation.SourceRepresentationModified, slicer.vtkSegmentation.SegmentModified):
+            self.addObserver(known.masks.proxy.GetSegmentation(), event, self._onChange)
+
+    def forgetCine(self) -> None:
+        """The cine, its masks or the whole scene is gone: nobody waits for its frames any more."""
+        for reading in self._readings.values():
+            reading.cancel()
+        self._readings.clear()
+        self.chooseNode(None)
+
+    def running(self) -> Reading | None:
+        """The cine whose frames are being segmented, on screen or not."""
+        return next((reading for reading in self._readings.values() if reading.running), None)
+
+    def readings(self) -> list[Reading]:
+        """All cines that were worked on and are still in the scene."""
+        return [reading for reading in self._readings.values() if reading.inScene]
+
+    # The server.
+
+    def ask(self, work: Callable[[], Any], onDone: Callable[[Any], None], onError=None) -> None:
+        """Ask something of the server without waiting for it; see :meth:`AngioSegLib.worker.Worker.ask`."""
+        self.connection.ask(work, onDone, onError or (lambda error: self.say(str(error))))
+        self.wait()
+
+    def onServer(self) -> None:
+        """A server answered, or the try to reach one failed."""
+        for panel in self._panels:
+            panel.onServer()
+
+    def wait(self) -> None:
+        """Hand over answers as they come, from now on."""
+        self._poll.start()
+        self.refresh()
+
+    def do(self, action: Callable[[], None]) -> None:
+        """Do what the user asked for, and tell what goes wrong."""
+        self.message = ""
+        with slicer.util.tryWithErrorDisplay(_("AngioSeg could not do this."), waitCursor=False):
+            try:
+                action()
+            except AngioSegLibError as error:
+                self.say(str(error))
+        self.refresh()
+
+    def say(self, text: str) -> None:
+        """Tell the user something, at the top of the window."""
+        self.message = text
+        self._soon.start()
+
+    def refresh(self) -> None:
+        """Bring all parts up to date."""
+        if self.reading is not None and not self.reading.inScene:
+            self.forgetCine()
+            return
+        for panel in self._panels:
+            panel.refresh()
+        self.ui.nextStepLabel.text = nextStep(self)
+
+    def close(self) -> None:
+        """The window goes; the server may finish what it is doing."""
+        self._poll.stop()
+        self._soon.stop()
+        self.removeObservers()
+        for panel in (self.see, self.train):
+            panel.close()
+        for reading in self._readings.values():
+            reading.cancel()
+        self.connection.close(0.0)
+
+    def _process(self) -> None:
+        with slicer.util.tryWithErrorDisplay(_("AngioSeg could not use the server's answer."), waitCursor=False):
+            try:
+                self.connection.process()
+            except AngioSegLibError as error:
+                self.say(str(error))
+        if not self.connection.busy:
+            self._poll.stop()
+        if self.connection.pending != self._pending or not self.connection.busy:
+            self._pending = self.connection.pending
+            self.refresh()
+
+    def _onChange(self, caller, event) -> None:
+        self.see.onFrame()
+        self._soon.start()

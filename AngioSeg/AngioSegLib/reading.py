@@ -1,0 +1,189 @@
+"""The cine that the user works on, with all that belongs to it."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from AngioSegLib.carry import carryCorrection, shiftBetween
+from AngioSegLib.cine import CineSequence
+from AngioSegLib.client import Client, InferReply
+from AngioSegLib.clipRecord import ClipRecord
+from AngioSegLib.clipSegmenter import ClipSegmenter
+from AngioSegLib.frameStates import FrameStates
+from AngioSegLib.history import History
+from AngioSegLib.segmentation import createSegmentation, segmentationOfCine
+from AngioSegLib.worker import Worker
+
+__all__ = ["Reading"]
+
+# A step of progress every few seconds on a computer without a GPU.
+_CHUNK = 4
+
+
+class Reading:
+    """What is done to a cine's masks: by the server, and by the user, whose work is never overwritten unasked.
+
+    Args:
+        cine: the cine; it is given an empty sequence of masks when it has none.
+        worker: waits for the server.
+
+    Attributes:
+        masks, states, record, history: what is known of the cine.
+        kept: frames of the last run that were left as the user made them.
+    """
+
+    def __init__(self, cine: CineSequence, worker: Worker):
+        self.cine = cine
+        self.masks = segmentationOfCine(cine) or createSegmentation(cine)
+        self.states = FrameStates(self.masks)
+        self.record = ClipRecord(self.masks)
+        self.history = History(self.masks, self.states)
+        self.kept: list[int] = []
+        self._worker = worker
+        self._segmenter: ClipSegmenter | None = None
+        self._client: Client | None = None
+        self._mayReplace: dict[int, str | None] = {}
+        self._fromModel: dict[int, np.ndarray] = {}
+
+    @property
+    def inScene(self) -> bool:
+        """Whether the cine and its masks are still in the scene."""
+        nodes = (self.cine.sequence, self.cine.browser, self.masks.sequence)
+        return all(node.GetScene() is not None for node in nodes)
+
+    # By the server.
+
+    def segmenter(self, client: Client) -> ClipSegmenter:
+        """The one that segments this cine on that server; it knows the cine there."""
+        if self._segmenter is None or client is not self._client:
+            self._client = client
+            self._segmenter = ClipSegmenter(
+                self.cine,
+                client,
+                self.masks,
+                _CHUNK,
+                worker=self._worker,
+                place=self._place,
+                complete=self.record.setKeyFrames,
+            )
+        return self._segmenter
+
+    @property
+    def running(self) -> bool:
+        """Whether frames are being segmented."""
+        return self._segmenter is not None and self._segmenter.running
+
+    @property
+    def progress(self) -> ClipSegmenter | None:
+        """The last run, or None when there was none yet."""
+        return self._segmenter if self._segmenter is not None and self._segmenter.total else None
+
+    def madeByUser(self, frames: Iterable[int]) -> list[int]:
+        """Those frames whose mask the user corrected, or accepted."""
+        return [frame for frame in frames if self._isUsers(frame)]
+
+    def segment(self, client: Client, frames: Sequence[int], replace: Iterable[int] = ()) -> None:
+        """Begin to segment frames, from the one on screen outwards.
+
+        Args:
+            client: the server.
+            frames: their numbers, from 0.
+            replace: frames whose mask the user made and gives up; painted on meanwhile, they are kept after all.
+
+        Raises:
+            CineUnusable: when the cine's pixels cannot be sent.
+        """
+        self._mayReplace = {frame: self.states.digest(frame) for frame in replace}
+        self.kept = []
+        self.history.begin("segmentation")
+        self._start(client, frames)
+
+    @property
+    def left(self) -> list[int]:
+        """The frames of the last run that it did not come to."""
+        return [] if self._segmenter is None or self.running else self._segmenter.left
+
+    def goOn(self, client: Client) -> None:
+        """Segment what the last run left; the server may be another one by now."""
+        self._start(client, self.left)
+
+    def _start(self, client: Client, frames: Sequence[int]) -> None:
+        segmenter = self.segmenter(client)
+        # Key frames are ranked over all that is known of the cine, and not over this run alone.
+        segmenter.measures = self.record.measures
+        segmenter.start(frames=frames)
+
+    def cancel(self) -> None:
+        """End the run; what is finished stays."""
+        if self._segmenter is not None:
+            self._segmenter.cancel()
+
+    def _isUsers(self, frame: int) -> bool:
+        return self.states.of(frame) not in ("none", "model")
+
+    def _place(self, reply: InferReply) -> None:
+        frames = [frame for frame in reply.frames if not self._isUsers(frame) or self._given(frame)]
+        self.kept += [frame for frame in reply.frames if frame not in frames]
+        masks = reply.mask[frames]
+        self.history.change(frames, lambda: self.masks.setMask(frames, masks))
+        self.states.setSaidByModel({frame: self.states.digest(frame) for frame in frames})
+        self._fromModel.update(zip(frames, masks, strict=True))
+        self.record.add(reply.measures, reply.params.get("model", {}))
+
+    def _given(self, frame: int) -> bool:
+        return frame in self._mayReplace and self._mayReplace[frame] == self.states.digest(frame)
+
+    # By the user.
+
+    def beginByHand(self, frame: int) -> None:
+        """Give a frame an empty mask to paint on."""
+        self.history.begin("empty mask")
+        empty = np.zeros((1, *self.masks.size), np.uint8)
+        self.history.change([frame], lambda: self.masks.setMask([frame], empty))
+
+    def accept(self, frame: int) -> None:
+        """Note that the frame's mask is right as it is."""
+        self.states.accept([frame])
+
+    def carry(self, frame: int, reach: int) -> tuple[list[int], list[int]]:
+        """Make a frame's correction in its neighbours, moved as what is seen there moved.
+
+        Where the model's own mask of the frame is not known (the scene was loaded from a file), or the neighbour has no
+        mask, the whole mask is carried. A neighbour that the user made is left alone.
+
+        Args:
+            frame: the corrected frame.
+            reach: how many frames to each side.
+
+        Returns:
+            (the frames changed, the frames left alone).
+        """
+        self.history.begin("carrying")
+        corrected, grey = self.masks.maskOf(frame), self.cine.frame(frame)
+        changed, left = [], []
+        for side in (-1, 1):
+            for distance in range(1, reach + 1):
+                neighbour = frame + side * distance
+                if not 0 <= neighbour < self.cine.numFrames:
+                    break
+                if self._isUsers(neighbour):
+                    left.append(neighbour)
+                    continue
+                before = self._fromModel.get(frame) if self.states.of(neighbour) == "model" else None
+                shift = shiftBetween(grey, self.cine.frame(neighbour), corrected)
+                mask = carryCorrection(corrected, before, self.masks.maskOf(neighbour), shift)
+                self.history.change([neighbour], lambda n=neighbour, m=mask: self.masks.setMask([n], m[None]))
+                changed.append(neighbour)
+        return sorted(changed), sorted(left)
+
+    def undo(self) -> tuple[list[int], list[int]]:
+        """Undo the last action; see :meth:`AngioSegLib.history.History.undo`."""
+        return self.history.undo()
+
+    def toSend(self) -> tuple[np.ndarray, list[int], dict[int, str]]:
+        """The accepted frames that the server does not have: (mask (T, H, W), their numbers, their digests)."""
+        frames = self.states.unsent()
+        mask = np.zeros((self.cine.numFrames, *self.masks.size), np.uint8)
+        for frame in frames:
+            mask[frame] = self.masks.maskOf(frame)
+        return mask, frames, {frame: self.states.digest(frame) for frame in frames}

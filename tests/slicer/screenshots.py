@@ -1,0 +1,122 @@
+"""Pictures of the window in each state, for AngioSeg/README.md.
+
+    uv run python tests/slicer/screenshots.py [FOLDER]
+
+Real Qt under the tests' host, a real server with the weights that ship, simulated cines. Nothing in them was drawn by
+hand; the frame of the program around the window is the host's, not 3D Slicer's.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "AngioSeg"), str(ROOT / "tests" / "slicer")]
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+TRAINING = {"iterations_per_epoch": 2, "batch_size": 1, "crop": 96, "val_split": 0.5, "accept_worse": True}
+COLOURS = 96
+"""Enough for grey levels and the few colours of a window; it keeps the files small."""
+
+
+def main() -> None:
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "AngioSeg" / "Resources" / "Screenshots"
+    out.mkdir(parents=True, exist_ok=True)
+    from AngioSegLib.scene import createScene
+
+    createScene()
+    from host import Host, useProperties
+
+    useProperties([__name__])
+    from angioseg.serve import start_server
+    from angioseg.simulation import simulate_clip, write_xa_dicom
+
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        studies = Path(folder, "studies")
+        studies.mkdir()
+        for seed in (11, 12, 14):
+            write_xa_dicom(studies / f"run{seed}.dcm", simulate_clip(seed, frames=16, size=(256, 256)))
+        running = start_server(studies, device="cpu")
+        host = Host(patch, Path(folder, "settings"))
+        host.open()
+        tell(host, running, out, studies, folder)
+        host.close()
+
+
+def tell(host, running, out: Path, studies: Path, folder: str) -> None:
+    """Go through the states, and take a picture of each."""
+    ui, window = host.ui, host.widget.window
+
+    def shot(name: str, section: str | None = None) -> None:
+        host.look()
+        path = host.grab(out / f"{name}.png", section)
+        Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        print(f"{path.name}: {path.stat().st_size / 1024:.0f} KB")
+
+    shot("1-start")
+    url = running.__enter__()
+    ui.addressEdit.text = url
+    host.press("connectButton")
+    host.idle()
+    shot("2-connected")
+    host.dialogs.foresee("Load a cine", str(studies / "run11.dcm"))
+    host.press("loadButton")
+    host.idle()
+    window.reading.cine.goTo(8)
+    shot("3-cine")
+    host.press("allButton")
+    host.until(lambda: window.reading.progress.done >= 4, 600)
+    shot("4-segmenting")
+    host.until(lambda: not window.connection.busy, 600)
+    host.press("completeButton")
+    shot("5-key-frame", "seeSection")
+    ui.subtractionCheck.checked = True
+    shot("6-subtraction", "seeSection")
+    ui.subtractionCheck.checked = False
+    window.correct._editor.paint(slice(150, 156), slice(96, 140))
+    shot("7-corrected", "correctSection")
+    host.look()
+    host.press("acceptButton")
+    shot("8-accepted", "correctSection")
+    host.press("submitButton")
+    host.idle()
+    ui.learnSection.setProperty("collapsed", False)
+    for _ in range(2):
+        host.press("nextSampleButton")
+        host.until(lambda: not window.connection.busy, 600)
+        if window.reading.states.of(window.reading.cine.currentFrame) == "none":
+            host.press("thisFrameButton")
+            host.until(lambda: not window.connection.busy, 600)
+        shot("9-next-sample", "learnSection")
+        window.correct._editor.paint(slice(100, 104), slice(90, 130))
+        host.look()
+        host.press("acceptButton")
+        host.press("submitButton")
+        host.idle()
+    window.train.options = TRAINING
+    ui.epochsSpin.value = 4
+    host.press("trainButton")
+    host.until(lambda: len(window.train._dice) >= 3 or not window.train.running, 600)
+    shot("10-training", "learnSection")
+    host.until(lambda: not window.train.running, 600)
+    host.idle()
+    ui.exportSection.setProperty("collapsed", False)
+    ui.folderEdit.text = str(Path(folder, "out"))
+    host.press("exportTableButton")
+    ui.folderEdit.text = "/home/reader/angio"
+    shot("11-export", "exportSection")
+    ui.cineSelector.choose(ui.cineSelector.names()[0])
+    ui.learnSection.setProperty("collapsed", True)
+    ui.exportSection.setProperty("collapsed", True)
+    window.segment.segment([*range(4), *range(12, 16)])
+    host.until(lambda: window.reading.progress.done >= 4, 600)
+    running.__exit__(None, None, None)
+    host.until(lambda: not window.connection.busy, 600)
+    shot("12-lost")
+
+
+if __name__ == "__main__":
+    main()
