@@ -196,7 +196,9 @@ def _train(protocol: Protocol, folder: Path, neighbors: int, seed: int, device: 
         workflow.run()
         workflow.finalize()
     except RuntimeError as error:
-        raise mendable(error) or error from error
+        if (known := mendable(error)) is None:
+            raise
+        raise known from None
     for name in ("best.pt", "last.pt"):
         (folder / name).unlink(missing_ok=True)
 
@@ -245,9 +247,11 @@ def _draw(protocol: Protocol, out: Path, models: dict[int, Path], device: str | 
     }
     drawn = []
     for clip in protocol.sides(0)[1]:
+        if len(drawn) == rows:
+            break
         image, truth, frames = read_clip(clip)
         area = {frame: int(truth[frame].sum()) for frame in frames}
-        if len(drawn) == rows or not any(area.values()):
+        if not any(area.values()):
             continue
         frame = max(area, key=area.__getitem__)
         window = grey_window(image)

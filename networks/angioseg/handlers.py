@@ -59,8 +59,15 @@ class TrainingCheckpoint:
         if self.resume:
             engine.add_event_handler(Events.STARTED, self._load)
         if self.writes:
+            engine.add_event_handler(Events.STARTED, self._sweep)
             self.validator.add_event_handler(Events.COMPLETED, self._keep_best)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._keep_last)
+
+    def _sweep(self, engine: Engine) -> None:
+        """Remove what a kill in the middle of writing left."""
+        for path in (self.last, self.best):
+            for unfinished in path.parent.glob(f".{path.name}.*.part"):
+                unfinished.unlink()
 
     def _keep_best(self, validator: Evaluator) -> None:
         if validator.state.best_metric_epoch == validator.state.epoch:

@@ -145,7 +145,9 @@ def train(
         trainer = workflow.parser.get_parsed_content("train#trainer")
         evaluator = workflow.parser.get_parsed_content("validate#evaluator")
     except RuntimeError as error:
-        raise mendable(error) or error from error
+        if (known := mendable(error)) is None:
+            raise
+        raise known from None
     epochs, steps = trainer.state.max_epochs, int(workflow.parser.get_parsed_content("iterations_per_epoch"))
     last_loss = from_engine("loss", first=True)
     dices: dict[int, float] = {}

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 from angioseg.errors import AngioSegError, mendable
-from angioseg.handlers import MemoryAdvice
+from angioseg.handlers import MemoryAdvice, TrainingCheckpoint
 from angioseg.paths import bundle_dir
 from angioseg.simulation import write_dataset
 from ignite.engine import Engine
 from monai.bundle import ConfigWorkflow
+from monai.engines import SupervisedEvaluator
 
 CONFIGS = bundle_dir() / "configs"
 SMALL = {
@@ -193,6 +194,32 @@ def test_a_lack_of_memory_is_answered_with_a_smaller_batch(batch_size, advice):
     MemoryAdvice(batch_size).attach(trainer)
     with pytest.raises(AngioSegError, match=advice):
         trainer.run([0])
+
+
+def small_training(folder, width, resume):
+    """A trainer of a network of one layer that does nothing, with its checkpoint."""
+    network = torch.nn.Linear(width, width)
+    validator = SupervisedEvaluator(device="cpu", val_data_loader=[], epoch_length=1, network=network)
+    trainer = Engine(lambda engine, batch: None)
+    TrainingCheckpoint(folder, network, {}, validator, resume).attach(trainer)
+    return trainer, network
+
+
+def test_a_checkpoint_is_gone_on_from_only_by_its_own_training(tmp_path):
+    trainer, network = small_training(tmp_path, 2, resume=True)
+    trainer.run([0, 1], max_epochs=2)
+    unfinished = tmp_path / ".last.pt.0123.part"
+    unfinished.touch()
+    trainer, other = small_training(tmp_path, 2, resume=True)
+    trainer.run([0, 1], max_epochs=3)
+    assert (trainer.state.epoch, trainer.state.iteration) == (3, 6)
+    assert torch.equal(other.weight, network.weight)
+    assert not unfinished.exists()
+    with pytest.raises(AngioSegError, match="cannot be gone on from"):
+        small_training(tmp_path, 3, resume=True)[0].run([0, 1], max_epochs=3)
+    trainer, _ = small_training(tmp_path, 3, resume=False)
+    trainer.run([0, 1], max_epochs=1)
+    assert trainer.state.epoch == 1
 
 
 def test_other_errors_stay_what_they_are():
