@@ -45,7 +45,8 @@ def cine_routes(app) -> APIRouter:
 
     @router.post("/overlay", summary=f"{RBAC_USER}Draw a mask over the cine of a session, as a video")
     def overlay(session_id: str, mask: UploadFile, user: User = _USER):
-        session = app.sessions().get_session(session_id)
+        sessions = app.sessions()
+        session = sessions.get_session(session_id) if sessions is not None else None
         if session is None:
             raise HTTPException(404, "Unknown or expired session. Upload the cine again.")
         try:

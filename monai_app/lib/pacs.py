@@ -131,7 +131,8 @@ class PacsDatastore(CineDatastore):
     def _take_segs(self):
         """Make labels of the segmentations that came to the archive since the last look."""
         known = set(self._known())
-        new = [one for one in self._archive.segmentations() if one.uid not in known]
+        studies = {one.study for one in self._instances.values()}
+        new = [one for one in self._archive.segmentations() if one.uid not in known and one.study in studies]
         if not new:
             return
         segs = [seg for seg in map(self._fetch_seg, new) if seg is not None and seg.source in self._instances]

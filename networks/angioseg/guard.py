@@ -76,7 +76,8 @@ def create_app(instance, token: str | None = None, max_upload: int = 4 << 30):
 
     @app.exception_handler(RequestValidationError)
     async def one_line(request: Request, error: RequestValidationError):
-        lines = (f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors())
+        parts = ((".".join(map(str, item["loc"][1:])), item["msg"]) for item in error.errors())
+        lines = (f"{where}: {what}" if where else what for where, what in parts)
         return JSONResponse({"detail": "; ".join(lines)}, status_code=422)
 
     origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]

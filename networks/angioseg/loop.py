@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,7 @@ def simulate_loop(
     return points
 
 
+@lru_cache(maxsize=128)  # every strategy of a seed sees the same clips
 def _simulate(seed: int, frames: int, size: tuple[int, int], noise: float) -> SimulatedClip:
     clip = simulate_clip(seed, frames=frames, size=size)
     if not noise:

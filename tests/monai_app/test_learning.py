@@ -218,7 +218,7 @@ def test_many_cines_are_segmented_one_after_the_other(server, studies):
         ("/batch/infer/angioseg", {"label_tag": "final"}, 400, 'What a model says does not become a "final" label'),
         ("/batch/infer/angioseg", {"label_tag": "../x"}, 400, "'../x' is not a valid label tag"),
         ("/batch/infer/angioseg?images=some", {}, 422, "images: "),
-        ("/batch/infer/angioseg", [1], 422, "params: "),
+        ("/batch/infer/angioseg", [1], 422, "Input should be a valid dictionary"),
     ],
 )
 def test_a_batch_that_cannot_be_is_refused_in_one_line(server, path, params, status, line):

@@ -77,10 +77,9 @@ def test_strategies_are_compared_seed_by_seed():
 
 
 def test_all_labels_are_a_level_line(tmp_path):
-    full = [
-        Point("all", seed, frames, value, 0) for seed in (0, 1) for frames, value in ((0, 0.1), (60, 0.8), (60, 0.9))
-    ]
-    draw_curves(tmp_path / "loop.png", [*POINTS, *full])
+    full = [Point("all", 0, frames, value, 0) for frames, value in ((0, 0.1), (60, 0.8), (60, 0.9))]
+    # One seed: no bands lie over the line.
+    draw_curves(tmp_path / "loop.png", [*(point for point in POINTS if point.seed == 0), *full])
     column = np.asarray(Image.open(tmp_path / "loop.png").convert("RGB")).astype(int)[20:541, 900]
     level = np.flatnonzero((abs(column - 90) < 5).all(axis=1))
     assert level.mean() == pytest.approx(520 * (1 - 0.9), abs=2)
