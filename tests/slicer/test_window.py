@@ -540,6 +540,7 @@ def test_files_and_the_sample_are_read_by_the_server(connected, server, tmp_path
     assert cine.name == "LAO 30 CRA 20"
     # It is in the list of recent files, here and in the next session.
     assert connected.ui.recentCombo.itemText(1) == "DOE.JANE.seq.nrrd"
+    connected.ui.recentCombo.currentIndex = 1
     connected.ui.recentCombo.activated.emit(1)
     connected.idle()
     assert len(server.files) == 2
