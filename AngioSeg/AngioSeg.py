@@ -88,9 +88,11 @@ class AngioSegWidget(ScriptedLoadableModuleWidget):
 
     def enter(self):
         self.window.setParameters(self.logic.getParameterNode())
+        self.window.correct.enter()
         self.shortcuts.enable()
 
     def exit(self):
+        self.window.correct.exit()
         self.shortcuts.disable()
 
     def cleanup(self):

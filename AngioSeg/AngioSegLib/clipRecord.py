@@ -1,9 +1,9 @@
 """What the server measured in a cine, kept with its masks so that a saved scene brings it back."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from AngioSegLib.notes import Notes
 from AngioSegLib.segmentation import SegmentationSequence
 
 __all__ = ["ClipRecord"]
@@ -20,22 +20,22 @@ class ClipRecord:
     """
 
     def __init__(self, masks: SegmentationSequence):
-        self._masks = masks
+        self._notes = Notes(masks.sequence, _ATTRIBUTE)
 
     @property
     def measures(self) -> dict[int, dict[str, Any]]:
         """By frame: ``{"frame", "time_ms", "area_px", "length_px", "contrast", "sharpness"}``."""
-        return {measure["frame"]: measure for measure in self._kept().get("measures", [])}
+        return {measure["frame"]: measure for measure in self._notes.get().get("measures", [])}
 
     @property
     def keyFrames(self) -> list[dict[str, Any]]:
         """``{"frame", "score", "why"}`` each, best first."""
-        return self._kept().get("keyFrames", [])
+        return self._notes.get().get("keyFrames", [])
 
     @property
     def model(self) -> dict[str, Any]:
         """Name, version and weights of the model that answered last."""
-        return self._kept().get("model", {})
+        return self._notes.get().get("model", {})
 
     def add(self, measures: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> None:
         """Note measures of frames, in place of those they had."""
@@ -61,8 +61,5 @@ class ClipRecord:
         """The first key frame: it ranks by how much of the vessels it shows, and then how clearly."""
         return self.keyFrames[0]["frame"] if self.keyFrames else None
 
-    def _kept(self) -> dict[str, Any]:
-        return json.loads(self._masks.sequence.GetAttribute(_ATTRIBUTE) or "{}")
-
     def _keep(self, **values: Any) -> None:
-        self._masks.sequence.SetAttribute(_ATTRIBUTE, json.dumps({**self._kept(), **values}))
+        self._notes.set({**self._notes.get(), **values})

@@ -5,11 +5,11 @@ accepted and what was sent: so a change takes back what was said of the mask bef
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 
 import numpy as np
 
+from AngioSegLib.notes import Notes
 from AngioSegLib.segmentation import SegmentationSequence
 
 __all__ = ["STATES", "FrameStates"]
@@ -29,6 +29,7 @@ class FrameStates:
 
     def __init__(self, masks: SegmentationSequence):
         self._masks = masks
+        self._notes = Notes(masks.sequence, _ATTRIBUTE)
         self._cache: dict[int, tuple[tuple, str]] = {}
 
     def of(self, frame: int) -> str:
@@ -87,13 +88,13 @@ class FrameStates:
         return [frame for frame, state in enumerate(self.all()) if state == "accepted"]
 
     def _kept(self, kind: str) -> dict[str, str]:
-        return json.loads(self._masks.sequence.GetAttribute(_ATTRIBUTE) or "{}").get(kind, {})
+        return self._notes.get().get(kind, {})
 
     def _note(self, kind: str, digests: dict[int, str | None]) -> None:
-        kept = {each: self._kept(each) for each in _KINDS}
+        kept = {each: dict(self._kept(each)) for each in _KINDS}
         for frame, digest in digests.items():
             if digest is None:
                 kept[kind].pop(str(frame), None)
             else:
                 kept[kind][str(frame)] = digest
-        self._masks.sequence.SetAttribute(_ATTRIBUTE, json.dumps(kept, sort_keys=True))
+        self._notes.set(kept)

@@ -79,6 +79,8 @@ def test_every_button_that_is_disabled_says_why_and_every_other_what_it_does(cin
 def test_connecting_shows_what_the_server_offers_and_remembers_the_address(connected, server):
     assert connected.ui.modelCombo.currentText == "angioseg"
     assert connected.ui.strategyCombo.currentText == "first"
+    assert connected.ui.serverSection.text == "Server   ● Connected, ready"
+    assert connected.ui.serverSection.collapsed
     says(connected, "2. Choose a cine")
     import qt
 
@@ -109,7 +111,7 @@ def test_a_cine_that_slicer_loaded_is_chosen_and_shown(cine, connected):
     assert connected.manager.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
     assert connected.view.logic.GetSliceCompositeNode().GetBackgroundVolumeID() == cine.proxy.GetID()
     assert connected.ui.cineLabel.text.startswith("10 frames of 9 x 7; 0.6 s, 15.0 frames a second; lengths in pixels")
-    assert connected.ui.frameLabel.text == "0 of 0-9"
+    assert connected.ui.frameLabel.text == "frame 0 (0 to 9)"
     says(connected, "3. Press Whole cine")
 
 
@@ -431,6 +433,7 @@ def test_the_chart_and_the_keys_go_to_frames(cine, connected):
     assert connected.ui.keyFrameLabel.text.startswith("Key frame, rank ")
     connected.press("previousKeyButton")
     assert cine.currentFrame == keys[0]
+    assert reading(connected).record.clearest() != reading(connected).record.mostComplete()
     connected.press("clearestButton")
     assert cine.currentFrame == reading(connected).record.clearest()
     connected.press("completeButton")
@@ -537,6 +540,7 @@ def test_files_and_the_sample_are_read_by_the_server(connected, server, tmp_path
     assert cine.name == "LAO 30 CRA 20"
     # It is in the list of recent files, here and in the next session.
     assert connected.ui.recentCombo.itemText(1) == "DOE.JANE.seq.nrrd"
+    connected.ui.recentCombo.currentIndex = 1
     connected.ui.recentCombo.activated.emit(1)
     connected.idle()
     assert len(server.files) == 2

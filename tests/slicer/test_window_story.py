@@ -203,4 +203,4 @@ def assertUpright(host, cine):
         columns = np.rint(np.arange(0, flipped.shape[1], 8) * step[1]).astype(int)
         alike.append(np.corrcoef(flipped[::8, ::8].ravel(), seen[np.ix_(rows, columns)].ravel())[0, 1])
     assert np.argmax(alike) == 0
-    assert alike[0] > 0.8
+    assert alike[0] > 0.5

@@ -35,11 +35,13 @@ class Chart:
 
     Args:
         label: a QLabel.
+        unit: what is written at the left end of the x axis.
         onClick: called with the position along the x axis that is nearest to a click.
     """
 
-    def __init__(self, label, onClick: Callable[[int], None] | None = None):
+    def __init__(self, label, unit: str, onClick: Callable[[int], None] | None = None):
         self._label = label
+        self._unit = unit
         self._last = 0
         self._drawn: tuple = ([], 0)
         self._onClick = onClick
@@ -107,7 +109,7 @@ class Chart:
             painter.drawText(x + 22, 12, curve.name)
             x += 34 + 7 * len(curve.name)
         painter.setPen(_pen((0, 0, 0), 1))
-        painter.drawText(_LEFT, height - 3, "0")
+        painter.drawText(_LEFT, height - 3, self._unit)
         text = str(self._last)
         painter.drawText(self._label.width - _RIGHT - 8 * len(text), height - 3, text)
 

@@ -35,7 +35,7 @@ class CinePanel(Panel):
         self.click(self.ui.loadButton, self._chooseFile)
         self.click(self.ui.loadFolderButton, self._chooseFolder)
         self.click(self.ui.sampleButton, self.loadSample)
-        self.ui.recentCombo.activated.connect(self._onRecent)
+        self.ui.recentCombo.activated.connect(lambda: self._onRecent())
         self._drop = _DropFilter(self)
         self.ui.cineSection.acceptDrops = True
         self.ui.cineSection.installEventFilter(self._drop)
@@ -119,7 +119,8 @@ class CinePanel(Panel):
 
     # Files loaded before.
 
-    def _onRecent(self, index: int) -> None:
+    def _onRecent(self) -> None:
+        index = self.ui.recentCombo.currentIndex
         if index > 0:
             path = self._recent[index - 1]
             self.ui.recentCombo.currentIndex = 0

@@ -10,6 +10,7 @@ from AngioSegLib.submitting import Submission
 
 __all__ = ["CorrectPanel"]
 
+_UNDO_STEPS = 10
 _EFFECTS = ("Paint", "Erase", "Draw", "Scissors", "Islands")
 
 
@@ -26,12 +27,24 @@ class CorrectPanel(Panel):
         self._editor.switchToSegmentationsButtonVisible = False
         self._editor.setEffectNameOrder(_EFFECTS)
         self._editor.unorderedEffectsVisible = False
+        self._editor.setMaximumNumberOfUndoStates(_UNDO_STEPS)
         self.ui.editorHolder.layout().addWidget(self._editor)
         self.click(self.ui.blankButton, lambda: self.reading.beginByHand(self.reading.cine.currentFrame))
         self.click(self.ui.carryButton, self._carry)
         self.click(self.ui.acceptButton, self.accept)
         self.click(self.ui.takeBackButton, lambda: self.reading.states.takeBack([self.reading.cine.currentFrame]))
         self.click(self.ui.submitButton, lambda: self.submit())
+
+    def enter(self) -> None:
+        """The module is opened: the editor listens to the mouse and to its keys."""
+        self._editor.setupViewObservations()
+        self._editor.installKeyboardShortcuts()
+
+    def exit(self) -> None:
+        """Another module is opened."""
+        self._editor.setActiveEffect(None)
+        self._editor.uninstallKeyboardShortcuts()
+        self._editor.removeViewObservations()
 
     def accept(self) -> None:
         """Note that the mask on screen is right."""

@@ -34,6 +34,7 @@ class ExportPanel(Panel):
 
     def onCine(self) -> None:
         self.ui.nameEdit.text = anonymousName(self.reading.cine) if self.reading else ""
+        self.tell(self.ui.exportLabel, "")
 
     def refresh(self) -> None:
         ui, reading = self.ui, self.reading
@@ -64,7 +65,7 @@ class ExportPanel(Panel):
 
     def _wrote(self, *paths: Path) -> None:
         names = ", ".join(path.name for path in paths)
-        self.ui.exportLabel.text = _("Written: {names}").format(names=names)
+        self.tell(self.ui.exportLabel, _("Written: {names}").format(names=names))
 
     def _masks(self) -> None:
         path = self._path("")

@@ -69,23 +69,25 @@ class LearnPanel(Panel):
         self.offer(ui.nextSampleButton, why, _("Load the frame that teaches the model most. Key: Shift+N"))
         nothing = "" if self._sample else _("There is no sample to skip.")
         self.offer(ui.skipButton, why or nothing, _("Leave this frame and take another; it comes back in ten minutes."))
+        self.tell(ui.whyLabel, self._why())
+        self.tell(ui.labelledLabel, self._progress())
+
+    def _why(self) -> str:
         if self._asking:
-            ui.whyLabel.text = _(
-                "The server is choosing; the first time it looks at every cine, and that takes a while."
-            )
-        elif self._noneLeft:
-            ui.whyLabel.text = _("No frame is left to label. Train, or add cines to the server's folder.")
-        elif self._sample:
-            ui.whyLabel.text = _("Frame {frame} of {id}: {why}").format(**self._sample)
-        else:
-            ui.whyLabel.text = ""
+            return _("The server is choosing; the first time it looks at every cine: that takes a while.")
+        if self._noneLeft:
+            return _("No frame is left to label. Train, or add cines to the server's folder.")
+        if self._sample:
+            return _("Frame {frame} of {id}: {why}").format(**self._sample)
+        return ""
+
+    def _progress(self) -> str:
+        if not self._labelled:
+            return ""
         frames = sum(map(len, self._labelled.values()))
         done = sum(map(bool, self._labelled.values()))
-        if self._labelled:
-            text = _("{frames} frames labelled, in {done} of {total} cines.")
-            ui.labelledLabel.text = text.format(frames=frames, done=done, total=len(self._labelled))
-        else:
-            ui.labelledLabel.text = ""
+        text = _("{frames} frames labelled, in {done} of {total} cines.")
+        return text.format(frames=frames, done=done, total=len(self._labelled))
 
     def _about(self) -> str:
         strategy = self.connection.offer.get("strategies", {}).get(self.ui.strategyCombo.currentText, {})

@@ -37,6 +37,12 @@ class Panel:
         button.clicked.connect(lambda: self.window.do(action))
 
     @staticmethod
+    def tell(label, text: str) -> None:
+        """Write a text into a label, which takes no room when there is none."""
+        label.text = text
+        label.visible = bool(text)
+
+    @staticmethod
     def offer(button, why: str, tip: str) -> None:
         """Let a button be pressed, or say in its tooltip why it cannot be.
 

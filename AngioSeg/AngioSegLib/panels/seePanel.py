@@ -17,9 +17,9 @@ class SeePanel(Panel):
 
     def __init__(self, window):
         super().__init__(window)
-        self._chart = Chart(self.ui.chartLabel, lambda frame: self.goTo(frame))
+        self._chart = Chart(self.ui.chartLabel, _("frame 0"), lambda frame: self.goTo(frame))
         self._drawn: tuple = ()
-        self._pictured: tuple = ()
+        self._pictured: list[tuple] = [(), ()]
         self._subtraction: SubtractionView | None = None
         self._timer = qt.QTimer()
         self._timer.timeout.connect(self._playOn)
@@ -125,7 +125,7 @@ class SeePanel(Panel):
         ui.frameSlider.blockSignals(True)
         ui.frameSlider.value = at
         ui.frameSlider.blockSignals(False)
-        ui.frameLabel.text = _("{frame} of 0-{last}").format(frame=at, last=last)
+        ui.frameLabel.text = _("frame {frame} (0 to {last})").format(frame=at, last=last)
         keys = {key["frame"]: (rank, key["why"]) for rank, key in enumerate(reading.record.keyFrames, start=1)}
         if at in keys:
             text = _("Key frame, rank {rank}. {why}").format(rank=keys[at][0], why=keys[at][1])
@@ -155,28 +155,25 @@ class SeePanel(Panel):
 
     def _showPictures(self) -> None:
         ui, reading = self.ui, self.reading
-        chosen = (reading.record.mostComplete(), reading.record.clearest()) if reading else (None, None)
-        shown = chosen[0] is not None
-        for widget in (ui.completeButton, ui.clearestButton, ui.completeLabel, ui.clearestLabel):
-            widget.visible = shown
-        pictured = (
-            reading and reading.cine.sequence.GetID(),
-            *((f, reading.states.digest(f)) for f in chosen if shown),
-        )
-        if not shown or pictured == self._pictured:
+        complete, clearest = (reading.record.mostComplete(), reading.record.clearest()) if reading else (None, None)
+        both = complete is not None and complete == clearest
+        self._showPicture(0, complete, ui.completeButton, ui.completeLabel, _both() if both else _complete())
+        self._showPicture(1, None if both else clearest, ui.clearestButton, ui.clearestLabel, _clearest())
+
+    def _showPicture(self, place: int, frame: int | None, button, label, text: str) -> None:
+        button.visible = label.visible = frame is not None
+        if frame is None:
             return
-        self._pictured = pictured
-        for frame, button, label, text in (
-            (chosen[0], ui.completeButton, ui.completeLabel, _("Most complete: frame {frame}")),
-            (chosen[1], ui.clearestButton, ui.clearestLabel, _("Clearest: frame {frame}")),
-        ):
-            pixels = reading.cine.frame(frame)
-            picture = framePicture(pixels, reading.masks.maskOf(frame), greyWindow(pixels))
+        label.text = text.format(frame=frame)
+        cine, masks = self.reading.cine, self.reading.masks
+        pictured = (cine.sequence.GetID(), frame, self.reading.states.digest(frame))
+        if pictured != self._pictured[place]:
+            self._pictured[place] = pictured
+            pixels = cine.frame(frame)
             pixmap = qt.QPixmap()
-            pixmap.loadFromData(qt.QByteArray(pngBytes(picture)))
+            pixmap.loadFromData(qt.QByteArray(pngBytes(framePicture(pixels, masks.maskOf(frame), greyWindow(pixels)))))
             button.icon = qt.QIcon(pixmap)
             button.toolTip = _("Go to this frame.")
-            label.text = text.format(frame=frame)
 
     # Overlay, subtraction, playing.
 
@@ -216,3 +213,15 @@ class SeePanel(Panel):
 
     def _playOn(self) -> None:
         self.step(1)
+
+
+def _complete() -> str:
+    return _("Most complete: frame {frame}")
+
+
+def _clearest() -> str:
+    return _("Clearest: frame {frame}")
+
+
+def _both() -> str:
+    return _("Most complete and clearest: frame {frame}")

@@ -62,7 +62,7 @@ class SegmentPanel(Panel):
         self.offer(ui.undoButton, whyNotUndo, tip)
         ui.progressBar.maximum = max(run.total, 1) if run else 1
         ui.progressBar.value = run.done if run else 0
-        ui.progressLabel.text = self._progress(run)
+        self.tell(ui.progressLabel, self._progress(run))
 
     def whyNot(self) -> str:
         """Why no frame can be segmented now, or ""."""

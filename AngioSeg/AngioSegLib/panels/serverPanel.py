@@ -19,6 +19,7 @@ class ServerPanel(Panel):
         self.ui.addressEdit.text = qt.QSettings().value(_ADDRESS, _DEFAULT)
         self.ui.addressEdit.returnPressed.connect(lambda: self.window.do(self.connect))
         self.ui.tokenEdit.returnPressed.connect(lambda: self.window.do(self.connect))
+        self._state = ""
         self.click(self.ui.connectButton, self.connect)
         self.ui.modelCombo.currentIndexChanged.connect(lambda: self._useModel())
 
@@ -35,13 +36,18 @@ class ServerPanel(Panel):
         self.offer(
             self.ui.connectButton, _("Connecting already.") if state == "connecting" else "", _("Ask the server.")
         )
-        self.ui.serverStateLabel.text = {
+        short = {
             "none": _("○ Not connected"),
             "connecting": _("… Connecting"),
             "connected": _("● Connected, ready"),
             "busy": _("◐ Connected, working"),
-            "lost": _("✕ Not reached: {problem}").format(problem=self.connection.problem),
+            "lost": _("✕ Not reached"),
         }[state]
+        self.ui.serverStateLabel.text = f"{short}: {self.connection.problem}" if state == "lost" else short
+        self.ui.serverSection.text = _("Server") + f"   {short}"
+        if state == "lost" and self._state != "lost":
+            self.ui.serverSection.collapsed = False
+        self._state = state
         ready = self.connection.ready
         self.offer(self.ui.modelCombo, "" if ready else _("Connect first."), _("The model that segments."))
 
@@ -54,6 +60,8 @@ class ServerPanel(Panel):
         self.ui.modelCombo.currentIndex = models.index(wanted) if wanted in models else 0
         self.ui.modelCombo.blockSignals(False)
         self._useModel()
+        # Connected, it only takes room.
+        self.ui.serverSection.collapsed = self.connection.ready
 
     def _useModel(self) -> None:
         chosen = self.ui.modelCombo.currentText

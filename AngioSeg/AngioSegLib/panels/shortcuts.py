@@ -30,8 +30,11 @@ class Shortcuts:
     def enable(self) -> None:
         """Listen to the keys."""
         self.disable()
+        main = slicer.util.mainWindow()
+        if main is None:
+            return
         for key, action in self._keys.items():
-            shortcut = qt.QShortcut(qt.QKeySequence(key), slicer.util.mainWindow())
+            shortcut = qt.QShortcut(qt.QKeySequence(key), main)
             shortcut.activated.connect(action)
             self._shortcuts.append(shortcut)
 

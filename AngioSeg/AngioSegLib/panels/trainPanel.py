@@ -21,7 +21,7 @@ class TrainPanel(Panel):
     def __init__(self, window):
         super().__init__(window)
         self.options: dict = {}
-        self._chart = Chart(self.ui.curveLabel)
+        self._chart = Chart(self.ui.curveLabel, _("epoch 0"))
         self._training: dict | None = None
         self._dice: dict[int, float] = {}
         self._stopping = False
@@ -61,7 +61,7 @@ class TrainPanel(Panel):
         progress = (self._training or {}).get("progress") or {}
         ui.trainingBar.maximum = max(int(progress.get("max_epochs", 1)), 1)
         ui.trainingBar.value = int(progress.get("epoch", 0))
-        ui.trainingLabel.text = self._told(progress)
+        self.tell(ui.trainingLabel, self._told(progress))
         ui.curveLabel.visible = bool(self._dice)
         if self._dice:
             curve = Curve(

@@ -139,6 +139,7 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         super().__init__()
         self.segmentationNodeSelectorVisible = self.sourceVolumeNodeSelectorVisible = True
         self.switchToSegmentationsButtonVisible = self.unorderedEffectsVisible = True
+        self.listens = False
         self._segmentation = self._volume = self._segmentId = self._node = None
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -158,6 +159,25 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
     def setSourceVolumeNode(self, node):
         self._volume = node
 
+    def setMaximumNumberOfUndoStates(self, count):
+        assert count >= 0
+
+    def setupViewObservations(self):
+        assert not self.listens, "it listens already"
+        self.listens = True
+
+    def installKeyboardShortcuts(self):
+        pass
+
+    def setActiveEffect(self, effect):
+        assert effect is None
+
+    def uninstallKeyboardShortcuts(self):
+        pass
+
+    def removeViewObservations(self):
+        self.listens = False
+
     def setCurrentSegmentID(self, segmentId):
         self._segmentId = segmentId
 
@@ -170,6 +190,7 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
     def paint(self, rows: slice, columns: slice, erase: bool = False):
         """A stroke on the frame on screen, over these pixels."""
         assert self.isEnabled(), "the editor is disabled"
+        assert self.listens, "another module is open"
         columnCount, rowCount, _ = self._volume.GetImageData().GetDimensions()
         stroke = np.zeros((rowCount, columnCount), np.uint8)
         stroke[rows, columns] = 1
