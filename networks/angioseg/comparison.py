@@ -280,10 +280,12 @@ def _order(figures: dict[tuple[int, int], dict[str, float]], seeds: int) -> list
         for key in ("mean_iou", "iou"):
             gaps = [figures[more, seed][key] - figures[fewer, seed][key] for seed in range(seeds)]
             found = seed_interval(gaps)
-            sure = "" if math.isnan(found.low) else f" (95 % interval {found.low:+.4f} to {found.high:+.4f})"
+            gap = f"{model_name(more)} against {model_name(fewer)}, {COLUMNS[key]}: {found.mean:+.4f}"
+            if math.isnan(found.low):
+                lines.append(f"{gap}; one seed gives no verdict.")
+                continue
             shown = "better" if found.low > 0 else "worse" if found.high < 0 else "no difference shown"
-            names = f"{model_name(more)} against {model_name(fewer)}"
-            lines.append(f"{names}, {COLUMNS[key]}: {found.mean:+.4f}{sure}: {shown}.")
+            lines.append(f"{gap} (95 % interval {found.low:+.4f} to {found.high:+.4f}): {shown}.")
     return lines
 
 
@@ -294,7 +296,8 @@ def _write(
     figures: dict[tuple[int, int], dict[str, float]],
     seeds: int,
 ) -> None:
-    training = ", ".join(f"{name} {value}" for name, value in protocol.training) or "its own values"
+    given = [f"{name} {value}" for name, value in protocol.training if "#" not in name]
+    training = ", ".join(given) or "its own values"
     notes = [
         f"Data: {Path(protocol.data).name}, {len(clip_pairs(protocol.data)[: protocol.clips])} clips; partition: "
         f"{protocol.partition}; recipe: {protocol.recipe} with {training}; {seeds} seeds.",
