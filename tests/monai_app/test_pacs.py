@@ -137,13 +137,6 @@ def images(url):
     return requests.get(f"{url}/datastore/?output=all", timeout=60).json()["objects"]
 
 
-def label_of(url, image, folder):
-    reply = requests.get(f"{url}/datastore/label?label={image}&tag=final", timeout=60)
-    assert reply.status_code == 200, reply.text
-    (folder / "label.nrrd").write_bytes(reply.content)
-    return read_label(folder / "label.nrrd")
-
-
 @needs_orthanc
 def test_the_loop_on_an_archive(archive, platform_settings, tmp_path, weights):
     platform_settings("first")
@@ -153,7 +146,6 @@ def test_the_loop_on_an_archive(archive, platform_settings, tmp_path, weights):
         assert list(tmp_path.rglob("*.dcm")) == []  # nothing is fetched before it is needed
 
         asked = set()
-        submitted = {}
         for strategy in ("random", "first", "first"):
             sample = requests.post(f"{url}/activelearning/{strategy}", json={}, timeout=120).json()
             image, frame = sample["id"], sample["frame"]
@@ -169,7 +161,6 @@ def test_the_loop_on_an_archive(archive, platform_settings, tmp_path, weights):
             files = {"label": ("label.nrrd", (tmp_path / "label.nrrd").read_bytes())}
             reply = requests.put(f"{url}/datastore/label?image={image}&tag=final", files=files, timeout=120)
             assert reply.status_code == 200, reply.text
-            submitted[image] = clip.vessels * np.array([0, 1, 1], np.uint8)[:, None, None]
         assert len(archive.segmentations()) == 3
 
         # A second label of one cine: a second object, the first one stays.
@@ -178,7 +169,6 @@ def test_the_loop_on_an_archive(archive, platform_settings, tmp_path, weights):
         assert (
             requests.put(f"{url}/datastore/label?image={image}&tag=final", files=files, timeout=60).status_code == 200
         )
-        submitted[image] = archive.clips[image].vessels
         assert len(archive.segmentations()) == 4
 
         assert (
