@@ -137,13 +137,6 @@ def images(url):
     return requests.get(f"{url}/datastore/?output=all", timeout=60).json()["objects"]
 
 
-def label_of(url, image, folder):
-    reply = requests.get(f"{url}/datastore/label?label={image}&tag=final", timeout=60)
-    assert reply.status_code == 200, reply.text
-    (folder / "label.nrrd").write_bytes(reply.content)
-    return read_label(folder / "label.nrrd")
-
-
 @needs_orthanc
 def test_the_loop_on_an_archive(archive, platform_settings, tmp_path, weights):
     platform_settings("first")
@@ -153,7 +146,6 @@ def test_the_loop_on_an_archive(archive, platform_settings, tmp_path, weights):
         assert list(tmp_path.rglob("*.dcm")) == []  # nothing is fetched before it is needed
 
         asked = set()
-        submitted = {}
         for strategy in ("random", "first", "first"):
             sample = requests.post(f"{url}/activelearning/{strategy}", json={}, timeout=120).json()
             image, frame = sample["id"], sample["frame"]
@@ -169,7 +161,6 @@ def test_the_loop_on_an_archive(archive, platform_settings, tmp_path, weights):
             files = {"label": ("label.nrrd", (tmp_path / "label.nrrd").read_bytes())}
             reply = requests.put(f"{url}/datastore/label?image={image}&tag=final", files=files, timeout=120)
             assert reply.status_code == 200, reply.text
-            submitted[image] = clip.vessels * np.array([0, 1, 1], np.uint8)[:, None, None]
         assert len(archive.segmentations()) == 3
 
         # A second label of one cine: a second object, the first one stays.
@@ -178,7 +169,6 @@ def test_the_loop_on_an_archive(archive, platform_settings, tmp_path, weights):
         assert (
             requests.put(f"{url}/datastore/label?image={image}&tag=final", files=files, timeout=60).status_code == 200
         )
-        submitted[image] = archive.clips[image].vessels
         assert len(archive.segmentations()) == 4
 
         assert (
@@ -201,30 +191,63 @@ def test_the_loop_on_an_archive(archive, platform_settings, tmp_path, weights):
         ):
             assert (reply.status_code, "\n" in reply.json()["detail"]) == (status, False)
 
-    # Another machine, which has nothing but the archive, and the platform's own start.
-    platform_settings("second")
+
+@needs_orthanc
+def test_the_platforms_own_start_takes_an_archive(archive, platform_settings, tmp_path, weights):
+    platform_settings("platform")
     app = shutil.copytree(app_dir(), tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
     url = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", address]
-    options = ["--host", "127.0.0.1", "--port", url.rsplit(":", 1)[1], "--conf", "model", str(weights)]
-    with running([*command, *options], lambda: requests.get(f"{url}/info/", timeout=60), cwd=tmp_path):
-        found = images(url)
-        assert set(found) == set(archive.clips)
-        for image, mask in submitted.items():
-            info = found[image]["labels"]["final"]["info"]
-            read, frames = label_of(url, image, tmp_path)
-            assert np.array_equal(read, mask)
-            assert frames == info["annotated_frames"] == ([0, 1, 2] if info["version"] == 2 else [1, 2])
-        assert sorted(found[image]["labels"]["final"]["info"]["version"] for image in submitted) == [1, 1, 2]
-    assert len(archive.segmentations()) == 4  # what was read from the archive is not stored there again
+    address = ["--app", str(app), "--studies", f"{archive.url}/dicom-web", "--host", "127.0.0.1"]
+    options = ["--port", url.rsplit(":", 1)[1], "--conf", "model", str(weights)]
+    command = [sys.executable, "-m", "monailabel.main", "start_server", *address, *options]
+    with running(command, lambda: requests.get(f"{url}/info/", timeout=60), cwd=tmp_path):
+        assert set(images(url)) == set(archive.clips)
+
+
+@pytest.fixture
+def open_archive(archive, tmp_path, monkeypatch):
+    """The archive's cines with a cache folder of that name."""
+    for name, value in zip(("USERNAME", "PASSWORD"), USER):
+        monkeypatch.setattr(settings, f"MONAI_LABEL_DICOMWEB_{name}", value)
+    return lambda cache: PacsDatastore(f"{archive.url}/dicom-web", tmp_path / cache)
+
+
+def submit(datastore, folder, image, clip, frames):
+    write_label(folder / "label.nrrd", clip.vessels, clip.times_ms, frames)
+    datastore.save_label(image, str(folder / "label.nrrd"), "final", {"replace": True})
 
 
 @needs_orthanc
-def test_a_label_that_the_archive_does_not_take_is_kept_and_told(archive, tmp_path, monkeypatch):
-    for name, value in (("USERNAME", USER[0]), ("PASSWORD", USER[1])):
-        monkeypatch.setattr(settings, f"MONAI_LABEL_DICOMWEB_{name}", value)
+def test_a_final_label_is_read_again_where_there_is_nothing_but_the_archive(archive, open_archive, tmp_path):
+    first, stored = open_archive("first"), len(archive.segmentations())
+    submitted = dict(zip(archive.clips, ([1, 2], [2], [0, 1])))
+    for image, frames in submitted.items():
+        submit(first, tmp_path, image, archive.clips[image], frames)
+    assert len(archive.segmentations()) == stored + 3
+    second = open_archive("second")
+    assert set(submitted) <= set(second.get_labeled_images())
+    for image, frames in submitted.items():
+        mask, annotated = read_label(second.get_label_uri(image, "final"))
+        assert annotated == second.get_label_info(image, "final")["annotated_frames"] == frames
+        assert np.array_equal(mask[frames], archive.clips[image].vessels[frames])
+        assert not np.delete(mask, frames, axis=0).any()
+    assert len(archive.segmentations()) == stored + 3  # what was read is not stored again
+
+    # What one server stores, the other has as its newest version; what is removed does not come back.
+    submit(second, tmp_path, image, archive.clips[image], [2])
+    version = first.get_label_info(image, "final")["version"]
+    first._look(at_once=True)
+    info = first.get_label_info(image, "final")
+    assert (info["annotated_frames"], info["version"]) == ([2], version + 1)
+    first.remove_label(image, "final")
+    first._look(at_once=True)
+    assert image not in first.get_labeled_images()
+
+
+@needs_orthanc
+def test_a_label_that_the_archive_does_not_take_is_kept_and_told(archive, open_archive, tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "MONAI_LABEL_STOW_PREFIX", "nowhere")
-    datastore = PacsDatastore(f"{archive.url}/dicom-web", tmp_path / "cache")
+    datastore = open_archive("cache")
     image, clip = next(iter(archive.clips.items()))
     write_label(tmp_path / "label.nrrd", clip.vessels, clip.times_ms, [0])
     stored = len(archive.segmentations())
