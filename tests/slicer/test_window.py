@@ -549,6 +549,21 @@ def test_files_and_the_sample_are_read_by_the_server(connected, server, tmp_path
     assert connected.ui.cineSelector.names() == ["LAO 30 CRA 20", "LAO 30 CRA 20_1", "a cine"]
 
 
+def test_a_file_dropped_on_the_section_is_loaded(connected, server, tmp_path):
+    import qt
+    from AngioSegLib.nrrd import writeNrrd
+
+    (tmp_path / "run.nrrd").write_bytes(writeNrrd(cineImage(5, name="dropped")))
+    mime = qt.QMimeData()
+    mime.setUrls([qt.QUrl.fromLocalFile(str(tmp_path / "run.nrrd"))])
+    how = (qt.Qt.CopyAction, mime, qt.Qt.LeftButton, qt.Qt.NoModifier)
+    for event in (qt.QDragEnterEvent(qt.QPoint(5, 5), *how), qt.QDropEvent(qt.QPointF(5, 5), *how)):
+        qt.QApplication.sendEvent(connected.ui.cineSection, event)
+        assert event.isAccepted()
+    connected.idle()
+    assert reading(connected).cine.name == "dropped"
+
+
 def test_a_folder_of_frames_is_sent_as_an_archive_without_its_names(connected, server, tmp_path):
     import io
     import zipfile
