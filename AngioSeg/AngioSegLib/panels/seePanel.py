@@ -116,9 +116,9 @@ class SeePanel(Panel):
 
     def _showFrame(self) -> None:
         ui, reading = self.ui, self.reading
+        ui.chartLabel.visible = reading is not None
         if reading is None:
             ui.frameLabel.text, ui.keyFrameLabel.text = "", ""
-            self._chart.draw([], 0)
             self._drawn = ()
             return
         at, last = reading.cine.currentFrame, reading.cine.numFrames - 1
@@ -156,6 +156,8 @@ class SeePanel(Panel):
     def _showPictures(self) -> None:
         ui, reading = self.ui, self.reading
         complete, clearest = (reading.record.mostComplete(), reading.record.clearest()) if reading else (None, None)
+        # Before all is ranked, the clearest of some frames says nothing.
+        clearest = None if complete is None else clearest
         both = complete is not None and complete == clearest
         self._showPicture(0, complete, ui.completeButton, ui.completeLabel, _both() if both else _complete())
         self._showPicture(1, None if both else clearest, ui.clearestButton, ui.clearestLabel, _clearest())
