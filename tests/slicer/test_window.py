@@ -433,6 +433,10 @@ def test_the_chart_and_the_keys_go_to_frames(cine, connected):
     assert connected.ui.keyFrameLabel.text.startswith("Key frame, rank ")
     connected.press("previousKeyButton")
     assert cine.currentFrame == keys[0]
+    connected.key("Shift+K")
+    assert cine.currentFrame == keys[1]
+    connected.key("Shift+J")
+    assert cine.currentFrame == keys[0]
     assert reading(connected).record.clearest() != reading(connected).record.mostComplete()
     connected.press("clearestButton")
     assert cine.currentFrame == reading(connected).record.clearest()

@@ -89,8 +89,8 @@ class SeePanel(Panel):
         self.offer(ui.frameSlider, why, _("The frame on screen. Keys: comma and full stop step by one."))
         at = reading.cine.currentFrame if reading else 0
         for button, step, tip in (
-            (ui.previousKeyButton, -1, _("Go to the key frame before this one.")),
-            (ui.nextKeyButton, 1, _("Go to the key frame after this one.")),
+            (ui.previousKeyButton, -1, _("Go to the key frame before this one. Key: Shift+J")),
+            (ui.nextKeyButton, 1, _("Go to the key frame after this one. Key: Shift+K")),
         ):
             none = why or (
                 _("There are none yet: segment the whole cine.")
