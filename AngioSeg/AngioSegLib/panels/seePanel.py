@@ -7,9 +7,12 @@ from AngioSegLib.panels.chart import BLUE, VERMILION, Chart, Curve
 from AngioSegLib.panels.panel import Panel
 from AngioSegLib.panels.subtractionView import SubtractionView
 from AngioSegLib.panels.viewing import showCine, showVolume
-from AngioSegLib.pictures import framePicture, greyWindow, pngBytes
+from AngioSegLib.pictures import ppmBytes, thumbnail
 
 __all__ = ["SeePanel"]
+
+_PICTURE = 180
+"""Pixels along the longer side of a key frame's picture."""
 
 
 class SeePanel(Panel):
@@ -171,9 +174,9 @@ class SeePanel(Panel):
         pictured = (cine.sequence.GetID(), frame, self.reading.states.digest(frame))
         if pictured != self._pictured[place]:
             self._pictured[place] = pictured
-            pixels = cine.frame(frame)
+            picture = thumbnail(cine.frame(frame), masks.maskOf(frame), _PICTURE)
             pixmap = qt.QPixmap()
-            pixmap.loadFromData(qt.QByteArray(pngBytes(framePicture(pixels, masks.maskOf(frame), greyWindow(pixels)))))
+            pixmap.loadFromData(qt.QByteArray(ppmBytes(picture)))
             button.icon = qt.QIcon(pixmap)
             button.toolTip = _("Go to this frame.")
 
