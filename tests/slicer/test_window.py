@@ -163,6 +163,24 @@ def test_what_the_user_sees_is_the_frame_upright_with_its_mask(connected, scene)
     assert abs(connected.view.picture()[rows * 50 // 64, columns // 2 :].astype(int) - 60).max() <= 2
 
 
+def test_the_masks_of_one_cine_are_not_seen_on_another(connected, makeCine):
+    for name in ("run 1", "run 2"):
+        makeCine(2, size=(16, 16), name=name)
+        connected.ui.cineSelector.choose(name)
+        alone = connected.view.picture()
+        reading(connected).masks.setMask([0], np.ones((1, 16, 16), np.uint8))
+        assert (connected.view.picture() != alone).any()
+        reading(connected).masks.setMask([0], np.zeros((1, 16, 16), np.uint8))
+        np.testing.assert_array_equal(connected.view.picture(), alone)
+        reading(connected).masks.setMask([0], np.ones((1, 16, 16), np.uint8))
+    reading(connected).masks.setMask([0], np.zeros((1, 16, 16), np.uint8))
+    np.testing.assert_array_equal(connected.view.picture(), alone)
+    connected.ui.cineSelector.choose("run 1")
+    seen = connected.view.picture()
+    reading(connected).masks.setMask([0], np.zeros((1, 16, 16), np.uint8))
+    assert (connected.view.picture() != seen).any()
+
+
 def test_the_whole_cine_from_the_frame_on_screen_outwards(cine, connected, server):
     cine.goTo(6)
     connected.press("allButton")
