@@ -4,7 +4,7 @@ import numpy as np
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-__all__ = ["VESSEL", "framePicture", "greyWindow", "outline", "pngBytes"]
+__all__ = ["VESSEL", "framePicture", "greyWindow", "outline", "pngBytes", "ppmBytes", "thumbnail"]
 
 VESSEL = (230, 159, 0)
 """Orange of Okabe and Ito's palette, which people with any colour vision tell from greys."""
@@ -51,6 +51,31 @@ def outline(vessel: np.ndarray) -> np.ndarray:
     padded = np.pad(vessel != 0, 1)
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return (vessel != 0) & ~inside
+
+
+def thumbnail(frame: np.ndarray, mask: np.ndarray, size: int) -> np.ndarray:
+    """A small picture of a frame with its vessels, thin ones too.
+
+    Args:
+        frame: (H, W), any integer dtype.
+        mask: (H, W), not 0 is vessel.
+        size: the longer side has at least this many pixels and less than twice as many, or the frame's own.
+
+    Returns:
+        (H / n, W / n, 3) uint8, for a whole n.
+    """
+    step = max(1, max(frame.shape) // size)
+    rows, columns = (length // step for length in frame.shape)
+    blocks = (slice(rows * step), slice(columns * step))
+    small = frame[blocks].reshape(rows, step, columns, step).mean(axis=(1, 3))
+    vessel = (mask[blocks] != 0).reshape(rows, step, columns, step).any(axis=(1, 3))
+    return framePicture(small, vessel, greyWindow(small))
+
+
+def ppmBytes(picture: np.ndarray) -> bytes:
+    """A PPM file of a picture, (H, W, 3) uint8: to be read at once, for it is made and read without packing."""
+    rows, columns, _ = picture.shape
+    return b"P6 %d %d 255\n" % (columns, rows) + picture.tobytes()
 
 
 def pngBytes(picture: np.ndarray) -> bytes:

@@ -17,7 +17,7 @@ from AngioSegLib.cine import CineSequence
 from AngioSegLib.errors import CineUnusable
 from AngioSegLib.images import arrayFromImage, fillImage
 
-__all__ = ["SEGMENT_ID", "SegmentationSequence", "createSegmentation", "segmentationOfCine"]
+__all__ = ["SEGMENT_ID", "SegmentationSequence", "createSegmentation", "segmentationOfCine", "showOnly"]
 
 SEGMENT_ID = "vessel"
 # Orange of Okabe and Ito's palette, which people with any colour vision tell from greys.
@@ -153,6 +153,18 @@ def segmentationOfCine(cine: CineSequence) -> SegmentationSequence | None:
         if sequence.GetNodeReferenceID(_CINE_ROLE) == cine.sequence.GetID():
             return SegmentationSequence(cine, sequence)
     return None
+
+
+def showOnly(masks: SegmentationSequence | None, scene) -> None:
+    """Show these masks and no other cine's, or none: one view shows them all, whatever cine is behind them."""
+    for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode", scene):
+        sequences = vtk.vtkCollection()
+        browser.GetSynchronizedSequenceNodes(sequences, True)
+        for number in range(sequences.GetNumberOfItems()):
+            sequence = sequences.GetItemAsObject(number)
+            proxy = browser.GetProxyNode(sequence)
+            if sequence.GetNodeReferenceID(_CINE_ROLE) and proxy is not None and proxy.GetDisplayNode() is not None:
+                proxy.GetDisplayNode().SetVisibility(masks is not None and sequence is masks.sequence)
 
 
 def _emptyLike(frameNode):

@@ -5,7 +5,7 @@ import pytest
 from AngioSegLib.clipRecord import ClipRecord
 from AngioSegLib.frameStates import FrameStates
 from AngioSegLib.history import History
-from AngioSegLib.pictures import framePicture, greyWindow, outline, pngBytes
+from AngioSegLib.pictures import framePicture, greyWindow, outline, pngBytes, ppmBytes, thumbnail
 from AngioSegLib.segmentation import createSegmentation
 from AngioSegLib.subtraction import maskFrames, subtracted
 
@@ -135,7 +135,17 @@ def test_a_picture_shows_grey_levels_tint_and_outline():
     assert pngBytes(picture)[:4] == b"\x89PNG"
 
 
+@pytest.mark.parametrize(("size", "expected"), [(4, (4, 4)), (5, (8, 8)), (100, (8, 8))])
+def test_a_thumbnail_keeps_thin_vessels(size, expected):
+    frame, vessel = np.full((8, 8), 50, np.uint8), np.zeros((8, 8), np.uint8)
+    vessel[3, 5] = 1
+    picture = thumbnail(frame, vessel, size)
+    assert picture.shape == (*expected, 3)
+    assert (picture == (230, 159, 0)).all(axis=2).sum() == 1
+
+
 def test_a_png_is_the_picture(tmp_path):
     imageio = pytest.importorskip("imageio.v3")
     picture = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
     np.testing.assert_array_equal(imageio.imread(pngBytes(picture), extension=".png"), picture)
+    np.testing.assert_array_equal(imageio.imread(ppmBytes(picture), extension=".ppm"), picture)

@@ -163,6 +163,24 @@ def test_what_the_user_sees_is_the_frame_upright_with_its_mask(connected, scene)
     assert abs(connected.view.picture()[rows * 50 // 64, columns // 2 :].astype(int) - 60).max() <= 2
 
 
+def test_the_masks_of_one_cine_are_not_seen_on_another(connected, makeCine):
+    for name in ("run 1", "run 2"):
+        makeCine(2, size=(16, 16), name=name)
+        connected.ui.cineSelector.choose(name)
+        alone = connected.view.picture()
+        reading(connected).masks.setMask([0], np.ones((1, 16, 16), np.uint8))
+        assert (connected.view.picture() != alone).any()
+        reading(connected).masks.setMask([0], np.zeros((1, 16, 16), np.uint8))
+        np.testing.assert_array_equal(connected.view.picture(), alone)
+        reading(connected).masks.setMask([0], np.ones((1, 16, 16), np.uint8))
+    reading(connected).masks.setMask([0], np.zeros((1, 16, 16), np.uint8))
+    np.testing.assert_array_equal(connected.view.picture(), alone)
+    connected.ui.cineSelector.choose("run 1")
+    seen = connected.view.picture()
+    reading(connected).masks.setMask([0], np.zeros((1, 16, 16), np.uint8))
+    assert (connected.view.picture() != seen).any()
+
+
 def test_the_whole_cine_from_the_frame_on_screen_outwards(cine, connected, server):
     cine.goTo(6)
     connected.press("allButton")
@@ -433,6 +451,10 @@ def test_the_chart_and_the_keys_go_to_frames(cine, connected):
     assert connected.ui.keyFrameLabel.text.startswith("Key frame, rank ")
     connected.press("previousKeyButton")
     assert cine.currentFrame == keys[0]
+    connected.key("Shift+K")
+    assert cine.currentFrame == keys[1]
+    connected.key("Shift+J")
+    assert cine.currentFrame == keys[0]
     assert reading(connected).record.clearest() != reading(connected).record.mostComplete()
     connected.press("clearestButton")
     assert cine.currentFrame == reading(connected).record.clearest()
@@ -547,6 +569,21 @@ def test_files_and_the_sample_are_read_by_the_server(connected, server, tmp_path
     connected.press("sampleButton")
     connected.idle()
     assert connected.ui.cineSelector.names() == ["LAO 30 CRA 20", "LAO 30 CRA 20_1", "a cine"]
+
+
+def test_a_file_dropped_on_the_section_is_loaded(connected, server, tmp_path):
+    import qt
+    from AngioSegLib.nrrd import writeNrrd
+
+    (tmp_path / "run.nrrd").write_bytes(writeNrrd(cineImage(5, name="dropped")))
+    mime = qt.QMimeData()
+    mime.setUrls([qt.QUrl.fromLocalFile(str(tmp_path / "run.nrrd"))])
+    how = (qt.Qt.CopyAction, mime, qt.Qt.LeftButton, qt.Qt.NoModifier)
+    for event in (qt.QDragEnterEvent(qt.QPoint(5, 5), *how), qt.QDropEvent(qt.QPointF(5, 5), *how)):
+        qt.QApplication.sendEvent(connected.ui.cineSection, event)
+        assert event.isAccepted()
+    connected.idle()
+    assert reading(connected).cine.name == "dropped"
 
 
 def test_a_folder_of_frames_is_sent_as_an_archive_without_its_names(connected, server, tmp_path):

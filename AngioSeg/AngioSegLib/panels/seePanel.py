@@ -7,9 +7,12 @@ from AngioSegLib.panels.chart import BLUE, VERMILION, Chart, Curve
 from AngioSegLib.panels.panel import Panel
 from AngioSegLib.panels.subtractionView import SubtractionView
 from AngioSegLib.panels.viewing import showCine, showVolume
-from AngioSegLib.pictures import framePicture, greyWindow, pngBytes
+from AngioSegLib.pictures import ppmBytes, thumbnail
 
 __all__ = ["SeePanel"]
+
+_PICTURE = 180
+"""Pixels along the longer side of a key frame's picture."""
 
 
 class SeePanel(Panel):
@@ -89,8 +92,8 @@ class SeePanel(Panel):
         self.offer(ui.frameSlider, why, _("The frame on screen. Keys: comma and full stop step by one."))
         at = reading.cine.currentFrame if reading else 0
         for button, step, tip in (
-            (ui.previousKeyButton, -1, _("Go to the key frame before this one.")),
-            (ui.nextKeyButton, 1, _("Go to the key frame after this one.")),
+            (ui.previousKeyButton, -1, _("Go to the key frame before this one. Key: Shift+J")),
+            (ui.nextKeyButton, 1, _("Go to the key frame after this one. Key: Shift+K")),
         ):
             none = why or (
                 _("There are none yet: segment the whole cine.")
@@ -116,9 +119,9 @@ class SeePanel(Panel):
 
     def _showFrame(self) -> None:
         ui, reading = self.ui, self.reading
+        ui.chartLabel.visible = reading is not None
         if reading is None:
             ui.frameLabel.text, ui.keyFrameLabel.text = "", ""
-            self._chart.draw([], 0)
             self._drawn = ()
             return
         at, last = reading.cine.currentFrame, reading.cine.numFrames - 1
@@ -156,6 +159,8 @@ class SeePanel(Panel):
     def _showPictures(self) -> None:
         ui, reading = self.ui, self.reading
         complete, clearest = (reading.record.mostComplete(), reading.record.clearest()) if reading else (None, None)
+        # Before all is ranked, the clearest of some frames says nothing.
+        clearest = None if complete is None else clearest
         both = complete is not None and complete == clearest
         self._showPicture(0, complete, ui.completeButton, ui.completeLabel, _both() if both else _complete())
         self._showPicture(1, None if both else clearest, ui.clearestButton, ui.clearestLabel, _clearest())
@@ -169,9 +174,9 @@ class SeePanel(Panel):
         pictured = (cine.sequence.GetID(), frame, self.reading.states.digest(frame))
         if pictured != self._pictured[place]:
             self._pictured[place] = pictured
-            pixels = cine.frame(frame)
+            picture = thumbnail(cine.frame(frame), masks.maskOf(frame), _PICTURE)
             pixmap = qt.QPixmap()
-            pixmap.loadFromData(qt.QByteArray(pngBytes(framePicture(pixels, masks.maskOf(frame), greyWindow(pixels)))))
+            pixmap.loadFromData(qt.QByteArray(ppmBytes(picture)))
             button.icon = qt.QIcon(pixmap)
             button.toolTip = _("Go to this frame.")
 

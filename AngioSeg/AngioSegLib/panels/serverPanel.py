@@ -44,6 +44,7 @@ class ServerPanel(Panel):
             "lost": _("✕ Not reached"),
         }[state]
         self.ui.serverStateLabel.text = f"{short}: {self.connection.problem}" if state == "lost" else short
+        self.ui.serverStateLabel.visible = state == "lost"
         self.ui.serverSection.text = _("Server") + f"   {short}"
         if state == "lost" and self._state != "lost":
             self.ui.serverSection.collapsed = False

@@ -20,8 +20,8 @@ class Shortcuts:
         self._keys: dict[str, Callable[[], None]] = {
             ",": lambda: see.step(-1),
             ".": lambda: see.step(1),
-            "Shift+,": lambda: see.goToKeyFrame(-1),
-            "Shift+.": lambda: see.goToKeyFrame(1),
+            "Shift+J": lambda: see.goToKeyFrame(-1),
+            "Shift+K": lambda: see.goToKeyFrame(1),
             "Shift+A": lambda: window.do(window.correct.accept),
             "Shift+N": lambda: _press(window.ui.nextSampleButton),
         }

@@ -22,6 +22,7 @@ from AngioSegLib.panels.segmentPanel import SegmentPanel
 from AngioSegLib.panels.serverPanel import ServerPanel
 from AngioSegLib.panels.trainPanel import TrainPanel
 from AngioSegLib.reading import Reading
+from AngioSegLib.segmentation import showOnly
 
 __all__ = ["Window"]
 
@@ -104,6 +105,7 @@ class Window(VTKObservationMixin):
                 self.say(str(error))
         # The parameter node does not take a proxy that its scene has lost.
         self.parameters.cine = self.reading.cine.proxy if self.reading else None
+        showOnly(self.reading.masks if self.reading else None, slicer.mrmlScene)
         for panel in self._panels:
             panel.onCine()
         self.refresh()
