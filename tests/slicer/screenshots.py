@@ -85,13 +85,14 @@ def tell(host, running, out: Path, studies: Path, folder: str) -> None:
     host.idle()
     ui.learnSection.collapsed = False
     ui.strategyCombo.currentIndex = ui.strategyCombo.findText("temporal_diversity")
-    for _ in range(2):
+    for number in range(2):
         host.press("nextSampleButton")
         host.until(lambda: not window.connection.busy, 900)
         if window.reading.states.of(window.reading.cine.currentFrame) == "none":
             host.press("thisFrameButton")
             host.until(lambda: not window.connection.busy, 900)
-        shot("9-next-sample", "learnSection")
+        if number == 0:
+            shot("9-next-sample", "learnSection")
         window.correct._editor.paint(slice(60, 64), slice(90, 130))
         host.look()
         host.press("acceptButton")
@@ -115,7 +116,8 @@ def tell(host, running, out: Path, studies: Path, folder: str) -> None:
     host.idle()
     ui.learnSection.collapsed = True
     ui.cineSelector.choose(ui.cineSelector.names()[0])
-    window.segment.segment([*range(2), *range(6, 10)])
+    frames = [*range(2), *range(6, 10)]
+    window.segment.segment([frame for frame in frames if not window.reading.madeByUser([frame])])
     host.until(lambda: window.reading.progress.done >= 2, 900)
     running.__exit__(None, None, None)
     host.until(lambda: not window.connection.busy, 900)

@@ -421,7 +421,7 @@ def test_training_is_followed_to_the_new_model(connected, server):
     assert server.training["request"] == {"max_epochs": 3}
     assert connected.why("trainButton") == "A training is running."
     for epoch, dice in ((1, 0.5), (2, 0.75)):
-        progress = {"epoch": epoch, "max_epochs": 3, "val_dice": dice, "seconds_left": 7.4}
+        progress = {"epoch": epoch, "epochs": 3, "val_dice": dice, "seconds_left": 7.4}
         server.training = {**server.training, "progress": progress}
         connected.until(lambda text=f"Epoch {epoch} of 3, about 7 s left": connected.ui.trainingLabel.text == text)
     assert connected.widget.window.train._dice == {1: 0.5, 2: 0.75}

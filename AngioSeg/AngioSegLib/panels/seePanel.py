@@ -162,23 +162,29 @@ class SeePanel(Panel):
         # Before all is ranked, the clearest of some frames says nothing.
         clearest = None if complete is None else clearest
         both = complete is not None and complete == clearest
-        self._showPicture(0, complete, ui.completeButton, ui.completeLabel, _both() if both else _complete())
-        self._showPicture(1, None if both else clearest, ui.clearestButton, ui.clearestLabel, _clearest())
+        drawn = self._showPicture(0, complete, ui.completeButton, ui.completeLabel, _both() if both else _complete())
+        if drawn:
+            # One at a time: two would keep the window still for too long.
+            self.window.refreshSoon()
+        else:
+            self._showPicture(1, None if both else clearest, ui.clearestButton, ui.clearestLabel, _clearest())
 
-    def _showPicture(self, place: int, frame: int | None, button, label, text: str) -> None:
+    def _showPicture(self, place: int, frame: int | None, button, label, text: str) -> bool:
+        """Show a frame's picture; whether it had to be drawn."""
         button.visible = label.visible = frame is not None
         if frame is None:
-            return
+            return False
         label.text = text.format(frame=frame)
         cine, masks = self.reading.cine, self.reading.masks
         pictured = (cine.sequence.GetID(), frame, self.reading.states.digest(frame))
-        if pictured != self._pictured[place]:
-            self._pictured[place] = pictured
-            picture = thumbnail(cine.frame(frame), masks.maskOf(frame), _PICTURE)
-            pixmap = qt.QPixmap()
-            pixmap.loadFromData(qt.QByteArray(ppmBytes(picture)))
-            button.icon = qt.QIcon(pixmap)
-            button.toolTip = _("Go to this frame.")
+        if pictured == self._pictured[place]:
+            return False
+        self._pictured[place] = pictured
+        pixmap = qt.QPixmap()
+        pixmap.loadFromData(qt.QByteArray(ppmBytes(thumbnail(cine.frame(frame), masks.maskOf(frame), _PICTURE))))
+        button.icon = qt.QIcon(pixmap)
+        button.toolTip = _("Go to this frame.")
+        return True
 
     # Overlay, subtraction, playing.
 

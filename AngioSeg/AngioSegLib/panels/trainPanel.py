@@ -59,7 +59,7 @@ class TrainPanel(Panel):
         stopping = _("It is being stopped.") if self._stopping else ""
         self.offer(ui.stopTrainingButton, why or idle or stopping, _("Stop; the best model so far is kept."))
         progress = (self._training or {}).get("progress") or {}
-        ui.trainingBar.maximum = max(int(progress.get("max_epochs", 1)), 1)
+        ui.trainingBar.maximum = max(int(progress.get("epochs", 1)), 1)
         ui.trainingBar.value = int(progress.get("epoch", 0))
         self.tell(ui.trainingLabel, self._told(progress))
         ui.curveLabel.visible = bool(self._dice)
@@ -120,7 +120,9 @@ class TrainPanel(Panel):
         if status == "RUNNING":
             if not progress:
                 return _("Training is starting ...")
-            text = _("Epoch {epoch} of {total}").format(epoch=progress.get("epoch"), total=progress.get("max_epochs"))
+            if not progress.get("epoch"):
+                return _("The model in use is validated first ...")
+            text = _("Epoch {epoch} of {total}").format(epoch=progress.get("epoch"), total=progress.get("epochs"))
             seconds = progress.get("seconds_left")
             return text + ("" if seconds is None else ", " + _("about {s:.0f} s left").format(s=seconds))
         if status == "ERROR":

@@ -165,6 +165,10 @@ class Window(VTKObservationMixin):
     def say(self, text: str) -> None:
         """Tell the user something, at the top of the window."""
         self.message = text
+        self.refreshSoon()
+
+    def refreshSoon(self) -> None:
+        """Bring all parts up to date in a moment, once for all that changes until then."""
         self._soon.start()
 
     def refresh(self) -> None:
@@ -201,4 +205,4 @@ class Window(VTKObservationMixin):
 
     def _onChange(self, caller, event) -> None:
         self.see.onFrame()
-        self._soon.start()
+        self.refreshSoon()
