@@ -121,7 +121,11 @@ def tell(host, running, out: Path, studies: Path, folder: str) -> None:
     host.until(lambda: window.reading.progress.done >= 2, 900)
     running.__exit__(None, None, None)
     host.until(lambda: not window.connection.busy, 900)
-    shot("12-lost")
+    if window.connection.ready:
+        # It said that it was stopping; now it has.
+        host.press("goOnButton")
+        host.until(lambda: not window.connection.busy, 900)
+    shot("12-lost", "nextStepLabel")
 
 
 if __name__ == "__main__":

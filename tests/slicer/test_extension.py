@@ -62,7 +62,7 @@ def test_works_in_an_environment_of_slicer_core_numpy_and_requests_alone(tmp_pat
     if uv is None:
         pytest.skip("uv is not there to make an environment with")
     subprocess.run([uv, "venv", "-q", "--python", sys.executable, tmp_path / "clean"], check=True)
-    python = next((tmp_path / "clean").glob("*/python*"))
+    python = next(path for path in (tmp_path / "clean").glob("*/python*") if path.stem == "python")
     subprocess.run([uv, "pip", "install", "-q", "--python", python, "slicer-core", "numpy", "requests"], check=True)
     names = [path.stem for path in FILES if path.parent.name == "AngioSegLib" and path.stem != "__init__"]
     code = f"""

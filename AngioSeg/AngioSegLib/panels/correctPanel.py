@@ -76,7 +76,7 @@ class CorrectPanel(Panel):
 
         def failed(error) -> None:
             self._sending = False
-            self.window.say(_("Not sent, and still here: {error}.").format(error=error))
+            self.window.say(_("Not sent, and still here: {error}.").format(error=str(error).rstrip(".")))
 
         self.window.ask(lambda: submission.send(client), sent, failed)
 

@@ -123,7 +123,7 @@ class SegmentPanel(Panel):
             return text + yours
         if run.error is not None:
             text = _("Stopped after {done} of {total} frames: {error}. What is finished is kept; press Go on.")
-            return text.format(done=run.done, total=run.total, error=run.error) + yours
+            return text.format(done=run.done, total=run.total, error=str(run.error).rstrip(".")) + yours
         if run.cancelled:
             text = _("Cancelled after {done} of {total} frames; they are kept. Go on does the rest.")
             return text.format(done=run.done, total=run.total) + yours
