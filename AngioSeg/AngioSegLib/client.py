@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email.message import Message
 from typing import Any
 from urllib.parse import quote
 
@@ -209,8 +208,7 @@ class Client:
 
     def image(self, imageId: str) -> NrrdImage:
         """A cine of the server's folder, as :meth:`decode` gives it."""
-        response = self._line.request("GET", "/datastore/image", params={"image": imageId})
-        return self.decode(response.content, _fileName(response.headers.get("Content-Disposition", "")))
+        return self._cine(self._line.request("GET", "/angioseg/cine", params={"image": imageId}).content)
 
     def saveImage(
         self,
@@ -307,9 +305,3 @@ def _ending(name: str) -> str:
     stem, ending = os.path.splitext(name.lower())
     inner = os.path.splitext(stem)[1]
     return (inner if inner in (".nii", ".seq", ".seg") else "") + ending
-
-
-def _fileName(disposition: str) -> str:
-    header = Message()
-    header["Content-Disposition"] = disposition
-    return header.get_filename("")

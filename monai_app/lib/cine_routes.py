@@ -1,4 +1,4 @@
-"""Endpoints that do for a client what it cannot do itself: decode, draw, simulate. Nothing of it stays on the disk."""
+"""Endpoints that do for a client what it cannot do itself: decode, draw, simulate. Nothing stays on the disk."""
 
 import shutil
 import tempfile
@@ -29,7 +29,7 @@ def cine_routes(app) -> APIRouter:
     """``/angioseg/``.
 
     Args:
-        app: has ``sessions()`` and ``cines``.
+        app: has ``datastore()``, ``sessions()`` and ``cines``.
     """
     router = APIRouter(prefix="/angioseg", tags=["AngioSeg"])
 
@@ -42,6 +42,12 @@ def cine_routes(app) -> APIRouter:
             except AngioSegError as error:
                 raise HTTPException(400, str(error).replace(f"{path.parent}/", "").replace(f"{folder}/", "")) from error
             return _as_nrrd(cine, _view(cine), folder)
+
+    @router.get("/cine", summary=f"{RBAC_USER}A cine of the studies folder, whatever its form, as decode gives it")
+    def cine(image: str, user: User = _USER):
+        found = app.datastore().read_image(image)
+        with tempfile.TemporaryDirectory() as folder:
+            return _as_nrrd(found, _view(found), folder)
 
     @router.post("/overlay", summary=f"{RBAC_USER}Draw a mask over the cine of a session, as a video")
     def overlay(session_id: str, mask: UploadFile, user: User = _USER):

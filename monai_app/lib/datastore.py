@@ -145,7 +145,7 @@ class CineDatastore(LocalDatastore):
         info = dict(label_info or {})
         replace = info.pop("replace", False)
         self._image(image_id)
-        cine = self._read_image(image_id)
+        cine = self.read_image(image_id)
         new = read_submitted(label_filename, cine, info.get("annotated_frames"))
         with self._mutex:
             image = self._image(image_id)
@@ -166,7 +166,13 @@ class CineDatastore(LocalDatastore):
             self._update_datastore_file()
         return image_id
 
-    def _read_image(self, image_id: str) -> Cine:
+    def read_image(self, image_id: str) -> Cine:
+        """The cine of an id.
+
+        Raises:
+            HTTPException: 404, when there is none; 400, when it cannot be read.
+        """
+        self._image(image_id)
         path = self.get_image_uri(image_id)
         try:
             return self._read(path)

@@ -152,7 +152,7 @@ class PacsDatastore(CineDatastore):
 
     def _take(self, seg: DicomSeg):
         try:
-            cine = self._read_image(seg.source)
+            cine = self.read_image(seg.source)
             if seg.masks.shape[1:] != cine.shape[1:] or max(seg.frames) >= cine.num_frames:
                 raise CineError("The segmentation is not on the grid of its cine")
             mask = np.zeros(cine.shape, np.uint8)

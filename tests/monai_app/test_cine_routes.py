@@ -81,6 +81,20 @@ def test_any_cine_comes_back_as_an_nrrd_that_the_slicer_side_reads(server, studi
     assert files_of(server) == before
 
 
+@pytest.mark.parametrize("image", ["run", "IM000001", "frames"])
+def test_a_cine_of_the_folder_comes_in_the_same_form(server, studies, image):
+    [path] = [path for path in studies.iterdir() if path.stem == image]
+    got, values = read(server.send("GET", "/angioseg/cine", params={"image": image}))
+    assert np.array_equal(got.array, read_cine(path).frames)
+    assert values["frame_times_ms"] == pytest.approx(read_cine(path).times_ms.tolist())
+
+
+@pytest.mark.parametrize(("image", "status"), [("nobody", 404), ("../run", 400)])
+def test_a_cine_that_is_not_there(server, image, status):
+    reply = server.send("GET", "/angioseg/cine", params={"image": image})
+    assert reply.status_code == status and "\n" not in reply.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [

@@ -138,6 +138,7 @@ def test_garbage_by_the_schema(place):
         ("POST", "/infer/angioseg", "image"),
         ("POST", "/infer/angioseg", "session_id"),
         ("POST", "/angioseg/overlay", "session_id"),
+        ("GET", "/angioseg/cine", "image"),
         ("GET", "/session/{}", None),
         ("DELETE", "/session/{}", None),
         ("POST", "/infer/{}", None),

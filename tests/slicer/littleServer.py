@@ -186,6 +186,8 @@ class LittleServer:
             known = self.sessions[query["session_id"]].array
             assert readNrrd(parts["mask"][1]).array.shape == known.shape
             self.answer(handler, 200, b"a video", "video/mp4")
+        elif path == "/angioseg/cine":
+            self.answer(handler, 200, writeNrrd(self.cines[query["image"]]))
         elif path == "/angioseg/sample":
             self.answer(handler, 200, writeNrrd(cineImage(seed=json.loads(body)["seed"])))
         else:
@@ -204,8 +206,6 @@ class LittleServer:
         elif handler.command == "PUT":
             self.cines[query["image"]] = readNrrd(parts["file"][1])
             self.json(handler, 200, {"image": query["image"]})
-        elif path == "/datastore/image":
-            self.answer(handler, 200, writeNrrd(self.cines[query["image"]]))
         else:
             listed = {
                 name: sorted({f for n, frames, _ in self.labels for f in frames if n == name}) for name in self.cines

@@ -275,7 +275,7 @@ def test_a_sample_that_cannot_be_shown(cine, connected, server, sample):
     server.cines, server.samples = {"a": cineImage(1)}, [sample]
     server.rude = lambda handler, method, path: (
         server.json(handler, 404, {"detail": "There is no image 'gone'."}) or True
-        if path == "/datastore/image" and sample["id"] == "gone"
+        if path == "/angioseg/cine" and sample["id"] == "gone"
         else None
     )
     connected.press("nextSampleButton")
