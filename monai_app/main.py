@@ -123,6 +123,8 @@ class AngioSegApp(MONAILabelApp):
         if tag == DefaultLabelTag.FINAL:
             raise HTTPException(400, 'What a model says does not become a "final" label: use another `label_tag`.')
         datastore = self.datastore()
+        # What was put there a moment ago is one of all.
+        datastore.refresh()
         chosen = {
             BatchInferImageType.IMAGES_ALL: datastore.list_images,
             BatchInferImageType.IMAGES_LABELED: datastore.get_labeled_images,
