@@ -71,7 +71,7 @@ def test_version(angioseg):
 def test_every_command_has_help(angioseg, command):
     code, out, err = angioseg(command, "--help")
     assert (code, err) == (0, [])
-    assert out.startswith(f"Usage: angioseg {command}")
+    assert out.startswith("Usage: ") and f"angioseg {command}" in out.splitlines()[0]
 
 
 def test_help_imports_nothing_heavy():
