@@ -20,20 +20,12 @@ def train_routes(app) -> APIRouter:
     Args:
         app: has ``start_training`` and ``trainings``.
     """
-    router = APIRouter(prefix="/train", tags=["Train"], responses={404: {"description": "Not found"}})
-
-    @router.get("/", summary=f"{RBAC_USER}Get Status of Training Task")
-    def status(all: bool = False, check_if_running: bool = False, user: User = _USER):
-        return _status(app.trainings, "training", all, check_if_running)
+    router = _run_routes("/train", "/", "Train", app.trainings, "Training", RBAC_ADMIN, _ADMIN)
 
     @router.post("/{model}", summary=f"{RBAC_ADMIN}Run Training Task for specific model")
     def start(model: str, params: dict | None = None, run_sync: bool = False, user: User = _ADMIN):
         task = app.start_training(model, params or {})
         return app.trainings.wait(task["id"]) if run_sync else task
-
-    @router.delete("/", summary=f"{RBAC_ADMIN}Stop Training Task")
-    def stop(user: User = _ADMIN):
-        return app.trainings.stop()
 
     return router
 
@@ -46,20 +38,12 @@ def scoring_routes(app) -> APIRouter:
     Args:
         app: has ``start_scoring`` and ``scorings``.
     """
-    router = APIRouter(prefix="/scoring", tags=["Scoring"], responses={404: {"description": "Not found"}})
-
-    @router.get("/", summary=f"{RBAC_USER}Get Status of Scoring Task")
-    def status(all: bool = False, check_if_running: bool = False, user: User = _USER):
-        return _status(app.scorings, "scoring", all, check_if_running)
+    router = _run_routes("/scoring", "/", "Scoring", app.scorings, "Scoring", RBAC_ANNOTATOR, _ANNOTATOR)
 
     @router.post("/{method}", summary=f"{RBAC_ANNOTATOR}Run Scoring Task for specific method")
     def start(method: str, params: dict | None = None, run_sync: bool = False, user: User = _ANNOTATOR):
         task = app.start_scoring(method, params or {})
         return app.scorings.wait(task["id"]) if run_sync else task
-
-    @router.delete("/", summary=f"{RBAC_ANNOTATOR}Stop Scoring Task")
-    def stop(user: User = _ANNOTATOR):
-        return app.scorings.stop()
 
     return router
 
@@ -72,11 +56,7 @@ def batch_routes(app) -> APIRouter:
     Args:
         app: has ``start_batch`` and ``batches``.
     """
-    router = APIRouter(prefix="/batch", tags=["Infer"], responses={404: {"description": "Not found"}})
-
-    @router.get("/infer", summary=f"{RBAC_USER}Get Status of Batch Inference Task")
-    def status(all: bool = False, check_if_running: bool = False, user: User = _USER):
-        return _status(app.batches, "batch inference", all, check_if_running)
+    router = _run_routes("/batch", "/infer", "Infer", app.batches, "Batch Inference", RBAC_ADMIN, _ADMIN)
 
     @router.post("/infer/{model}", summary=f"{RBAC_ADMIN}Run Batch Inference Task")
     def start(
@@ -88,10 +68,6 @@ def batch_routes(app) -> APIRouter:
     ):
         task = app.start_batch(model, images, params or {})
         return app.batches.wait(task["id"]) if run_sync else task
-
-    @router.delete("/infer", summary=f"{RBAC_ADMIN}Stop Batch Inference Task")
-    def stop(user: User = _ADMIN):
-        return app.batches.stop()
 
     return router
 
@@ -108,8 +84,20 @@ def log_routes() -> APIRouter:
     return router
 
 
-def _status(runs, what: str, all: bool, running_only: bool):
-    tasks = runs.status(running_only)
-    if not tasks:
-        raise HTTPException(404, f"No {what} is running." if running_only else f"There was no {what} so far.")
-    return tasks if all else tasks[-1]
+def _run_routes(prefix: str, path: str, tag: str, runs, what: str, role: str, may_stop) -> APIRouter:
+    """A router that tells of runs and stops them: alike for all kinds, they differ in how one is started."""
+    router = APIRouter(prefix=prefix, tags=[tag], responses={404: {"description": "Not found"}})
+
+    @router.get(path, summary=f"{RBAC_USER}Get Status of {what} Task")
+    def status(all: bool = False, check_if_running: bool = False, user: User = _USER):
+        tasks = runs.status(check_if_running)
+        if not tasks:
+            name = what.lower()
+            raise HTTPException(404, f"No {name} is running." if check_if_running else f"There was no {name} so far.")
+        return tasks if all else tasks[-1]
+
+    @router.delete(path, summary=f"{role}Stop {what} Task")
+    def stop(user: User = may_stop):
+        return runs.stop()
+
+    return router

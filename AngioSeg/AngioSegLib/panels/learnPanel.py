@@ -46,14 +46,7 @@ class LearnPanel(Panel):
             self.window.ask(client.labelled, got, lambda error: None)
 
     def onServer(self) -> None:
-        strategies = self.connection.names("strategies")
-        wanted = self.parameters.strategy
-        self.ui.strategyCombo.blockSignals(True)
-        self.ui.strategyCombo.clear()
-        for name in strategies:
-            self.ui.strategyCombo.addItem(name)
-        self.ui.strategyCombo.currentIndex = strategies.index(wanted) if wanted in strategies else 0
-        self.ui.strategyCombo.blockSignals(False)
+        self.fill(self.ui.strategyCombo, self.connection.names("strategies"), self.parameters.strategy)
         self._onStrategy()
         if self.connection.ready:
             self.askProgress()

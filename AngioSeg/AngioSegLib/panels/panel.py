@@ -53,3 +53,13 @@ class Panel:
         """
         button.enabled = not why
         button.toolTip = f"{tip}\n{why}" if why else tip
+
+    @staticmethod
+    def fill(combo, names: list[str], wanted: str) -> None:
+        """List names in a combo box and choose one of them, the first where it is not there, without a signal."""
+        combo.blockSignals(True)
+        combo.clear()
+        for name in names:
+            combo.addItem(name)
+        combo.currentIndex = names.index(wanted) if wanted in names else 0
+        combo.blockSignals(False)

@@ -53,13 +53,7 @@ class ServerPanel(Panel):
         self.offer(self.ui.modelCombo, "" if ready else _("Connect first."), _("The model that segments."))
 
     def onServer(self) -> None:
-        wanted, models = self.parameters.model, self.connection.names("models")
-        self.ui.modelCombo.blockSignals(True)
-        self.ui.modelCombo.clear()
-        for model in models:
-            self.ui.modelCombo.addItem(model)
-        self.ui.modelCombo.currentIndex = models.index(wanted) if wanted in models else 0
-        self.ui.modelCombo.blockSignals(False)
+        self.fill(self.ui.modelCombo, self.connection.names("models"), self.parameters.model)
         self._useModel()
         # Connected, it only takes room.
         self.ui.serverSection.collapsed = self.connection.ready
