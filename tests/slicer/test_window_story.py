@@ -89,8 +89,8 @@ def test_the_whole_story(connected, realServer, tmp_path):
     np.testing.assert_array_equal(mask[best], corrected)
     np.testing.assert_array_equal(read_cine(studies / f"{imageId}.nrrd").frames, known.frames)
 
-    # Two more samples, from the server.
-    connected.ui.strategyCombo.currentIndex = connected.ui.strategyCombo.findText("random")
+    # Two more samples, from the server: of other cines, so that one can train and another validate.
+    connected.ui.strategyCombo.currentIndex = connected.ui.strategyCombo.findText("temporal_diversity")
     given = []
     for _ in range(2):
         connected.press("nextSampleButton")
