@@ -174,7 +174,7 @@ def _train(protocol: Protocol, folder: Path, neighbors: int, seed: int, device: 
     # Nothing is chosen by validation, so there is none; the config wants clips for it all the same.
     values |= {"val_clips": train[:1], "validate#all_frames#needs_vessels": False, "val_interval": "$@max_epochs + 1"}
     if torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")).type == "cpu":
-        values |= {"bf16": False, "num_workers": 0}
+        values["num_workers"] = 0
     if device is not None:
         values["device"] = f"$torch.device({device!r})"
     workflow = ConfigWorkflow(

@@ -124,7 +124,7 @@ def train(
     overrides = weights_overrides(Path(start_from), device)
     on_gpu = torch.cuda.is_available() if device is None else torch.device(device).type == "cuda"
     if not on_gpu:
-        overrides |= {"bf16": False, "num_workers": 0}
+        overrides["num_workers"] = 0
     overrides |= {"progress_bar": False, "tensorboard": False}
     workflow = ConfigWorkflow(
         config_file=str(folder / "configs" / "train.json"),

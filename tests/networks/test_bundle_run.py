@@ -30,7 +30,6 @@ SMALL = {
     "val_frames": 2,
     "pretrained": False,
     "num_workers": 0,
-    "bf16": False,
 }
 
 

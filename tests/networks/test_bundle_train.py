@@ -38,7 +38,6 @@ def test_training_writes_weights_that_load(source, clips, tmp_path):
         device="$torch.device('cpu')",
         pretrained=False,
         num_workers=0,
-        bf16=False,
         **small,
     )
     workflow.initialize()
