@@ -1,11 +1,13 @@
 """Vessel Dice on stills with manual masks: Frangi's filter, and networks beside it.
 
-    uv run python tests/benchmarks/stills.py STILLS_DIR [--model model.pt ...]
+    uv run python tests/benchmarks/stills.py STILLS_DIR [--model model.pt ...] [--folds fold0.pt fold1.pt ...]
 
 STILLS_DIR holds N.png and N_mask.png. The filter's width and threshold are tuned on one half of the stills (every
 second one) and scored on the other, and the other way round. The form of its threshold, the size of the components it
 removes and the values to choose from were settled by looking at all the stills, so its score is a little too good.
-Networks trained on simulated cines saw none of the stills; for any other weights that is the user's to know.
+Networks trained on simulated cines saw none of the stills; for any other weights that is the user's to know. With
+K files behind --folds, weights number i (from 0) score every K-th still from the i-th on: those that they were trained
+without.
 """
 
 import argparse
@@ -51,6 +53,12 @@ def tuned_frangi(stills: Sequence[Cine], truths: Sequence[np.ndarray]) -> np.nda
     return result
 
 
+def network(model: Path, stills: Sequence[Cine], truths: Sequence[np.ndarray]) -> np.ndarray:
+    """Dice of each still, (n,), with a file of weights."""
+    segmenter = Segmenter(model=model)
+    return np.array([dice(segmenter(still).mask[0], truth) for still, truth in zip(stills, truths)])
+
+
 def interval(scores: np.ndarray, seed: int = 0, draws: int = 10_000) -> tuple[float, float]:
     """95 % interval of the mean by bootstrap over the stills."""
     drawn = np.random.default_rng(seed).choice(scores, (draws, len(scores)))
@@ -69,13 +77,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stills", type=Path, metavar="STILLS_DIR", help="folder of N.png and N_mask.png")
     parser.add_argument("--model", type=Path, nargs="*", default=[], help="files of weights")
+    parser.add_argument("--folds", type=Path, nargs="*", default=[], help="files of weights, each scored on its fold")
     arguments = parser.parse_args()
     try:
         stills, truths = read_stills(arguments.stills)
         tell("Frangi, tuned on one half, scored on the other", tuned_frangi(stills, truths))
         for model in arguments.model:
-            segmenter = Segmenter(model=model)
-            tell(str(model), np.array([dice(segmenter(s).mask[0], truth) for s, truth in zip(stills, truths)]))
+            tell(str(model), network(model, stills, truths))
+        if folds := arguments.folds:
+            scores = np.empty(len(stills))
+            for fold, model in enumerate(folds):
+                scores[fold :: len(folds)] = network(model, stills[fold :: len(folds)], truths[fold :: len(folds)])
+            tell(f"{len(folds)} folds, each still by the weights trained without it", scores)
     except AngioSegError as error:
         sys.exit(f"error: {error}")
 
