@@ -7,6 +7,7 @@ it. Here a training is a process of its own that is asked to stop, and tells its
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -116,10 +117,13 @@ class TrainingRuns(Runs):
         """Begin a training with these arguments; see :meth:`lib.runs.Runs.begin`."""
         with self.changed:
             task = self.begin(request)
-            command = [sys.executable, "-m", "angioseg.versions", json.dumps(job)]
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-            self._process = subprocess.Popen(command, **pipes, text=True, encoding="utf-8")
-            threading.Thread(target=self._follow, args=(task, self._process), daemon=True).start()
+            try:
+                self._process = _process(job)
+            except OSError as error:
+                task["details"].append(f"The training could not be started ({error.strerror}).")
+                self.end(task, "ERROR")
+            else:
+                threading.Thread(target=self._follow, args=(task, self._process), daemon=True).start()
             return self.copy(task)
 
     def ask_to_stop(self):
@@ -137,6 +141,7 @@ class TrainingRuns(Runs):
                 if "progress" in told:
                     task["progress"] = told["progress"]
         process.wait()
+        Path(process.args[-1]).unlink(missing_ok=True)
         with self.changed:
             self.ask_to_stop()
             process.stdout.close()
@@ -146,6 +151,20 @@ class TrainingRuns(Runs):
             else:
                 task["details"].append(told.get("error", "The training was killed.").replace(f"{self._studies}/", ""))
                 self.end(task, "ERROR")
+
+
+def _process(job: dict) -> subprocess.Popen:
+    # By a file: a command line is bounded, and other users of this machine can read it.
+    handle, arguments = tempfile.mkstemp(prefix="angioseg-training-", suffix=".json")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            json.dump(job, file)
+        command = [sys.executable, "-m", "angioseg.versions", arguments]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command, **pipes, text=True, encoding="utf-8")
+    except OSError:
+        Path(arguments).unlink(missing_ok=True)
+        raise
 
 
 def _labelled_clips(datastore: CineDatastore) -> list[dict]:

@@ -19,7 +19,7 @@ import torch
 
 from .cine.atomic import replacing
 from .data import clip_pairs, part_clips, read_clip
-from .errors import AngioSegError, mendable
+from .errors import AngioSegError, unwrapped
 from .evaluation import Predictor, clip_name, figures_of, network_predictor, score_clip
 from .intervals import seed_interval
 from .panels import draw_panels
@@ -61,6 +61,8 @@ class Protocol:
         partition: "time" (the paper's), "patients", or "all": every clip tests, for weights trained on other data.
         share: of the frames that test, by patients.
         recipe: a key of :data:`RECIPES`.
+        simulated: arguments of :func:`angioseg.simulation.simulate_clip` for each clip of ``data``, where they are made
+            for the comparison; see :func:`simulate_data`.
         training: further values of the bundle's train.json.
     """
 
@@ -69,6 +71,7 @@ class Protocol:
     partition: str = "time"
     share: float = 1 / 6
     recipe: str = "paper"
+    simulated: tuple[dict[str, Any], ...] = ()
     training: tuple[tuple[str, Any], ...] = ()
 
     def sides(self, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -82,18 +85,21 @@ def model_name(neighbors: int) -> str:
     return "2D CE-Net" if neighbors == 0 else f"3D-2D CE-Net, N = {neighbors}"
 
 
-def simulate_data(
-    folder: Path, plan: Sequence[dict[str, Any]], progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Write the simulated clips of a plan that are not there yet; see :func:`angioseg.simulation.write_dataset`."""
+def simulate_data(protocol: Protocol, out: Path, progress: Callable[[int, int], None] | None = None) -> None:
+    """Write the simulated clips of a protocol that are not there yet; see :func:`angioseg.simulation.write_dataset`.
+
+    Raises:
+        AngioSegError: when ``out`` holds another protocol's results.
+    """
     from .simulation import simulate_clip, write_clip
 
-    for index, options in enumerate(plan):
-        target = folder / f"clip_{index:04d}"
+    _keep_protocol(protocol, out)
+    for index, options in enumerate(protocol.simulated):
+        target = Path(protocol.data) / f"clip_{index:04d}"
         if not target.is_dir():
             write_clip(target, simulate_clip(**options))
         if progress is not None:
-            progress(index + 1, len(plan))
+            progress(index + 1, len(protocol.simulated))
 
 
 def compare(
@@ -172,7 +178,8 @@ def _train(protocol: Protocol, folder: Path, neighbors: int, seed: int, device: 
     train, _ = protocol.sides(seed)
     values: dict[str, Any] = {"tensorboard": False, **dict(protocol.training)}
     # Nothing is chosen by validation, so there is none; the config wants clips for it all the same.
-    values |= {"val_clips": train[:1], "validate#all_frames#needs_vessels": False, "val_interval": "$@max_epochs + 1"}
+    labelled = next(([clip] for clip in train if read_clip(clip)[2]), [])
+    values |= {"val_clips": labelled, "validate#all_frames#needs_vessels": False, "val_interval": "$@max_epochs + 1"}
     if torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")).type == "cpu":
         values["num_workers"] = 0
     if device is not None:
@@ -191,14 +198,10 @@ def _train(protocol: Protocol, folder: Path, neighbors: int, seed: int, device: 
         finalize=["$save_weights(@module, @output)"],
         **values,
     )
-    try:
+    with unwrapped():
         workflow.initialize()
         workflow.run()
         workflow.finalize()
-    except RuntimeError as error:
-        if (known := mendable(error)) is None:
-            raise
-        raise known from None
     for name in ("best.pt", "last.pt"):
         (folder / name).unlink(missing_ok=True)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["AngioSegError", "mendable", "tell_in_one_line"]
+__all__ = ["AngioSegError", "mendable", "tell_in_one_line", "unwrapped"]
 
 
 class AngioSegError(Exception):
@@ -17,6 +19,17 @@ def mendable(error: BaseException) -> AngioSegError | None:
     while inner is not None and not isinstance(inner, AngioSegError):
         inner = inner.__cause__
     return inner
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Raise what a user can mend as itself, where MONAI wraps it in a ``RuntimeError`` of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if (known := mendable(error)) is None:
+            raise
+        raise known from None
 
 
 def tell_in_one_line() -> None:

@@ -10,6 +10,7 @@ import base64
 import functools
 import hmac
 import inspect
+import ipaddress
 import json
 import logging
 import threading
@@ -31,7 +32,7 @@ _MAX_NAME = 200
 _JSON_OBJECTS = ("params", "info")
 
 
-def create_app(instance, token: str | None = None, max_upload: int = 4 << 30):
+def create_app(instance, token: str | None = None, max_upload: int = 4 << 30, only_here: bool = False):
     """The web application around a MONAI Label app.
 
     Args:
@@ -39,6 +40,8 @@ def create_app(instance, token: str | None = None, max_upload: int = 4 << 30):
         token: what every request must carry, as ``Authorization: Bearer TOKEN`` or as the password of HTTP Basic with
             any user; None asks for nothing.
         max_upload: bytes that a request may send.
+        only_here: answer under the names of this machine alone, as 127.0.0.1: a page from elsewhere can have its own
+            name lead here, and the browser then takes both for one.
 
     Returns:
         A ``fastapi.FastAPI`` with the platform's endpoints for the parts that the app has, and the app's own
@@ -84,7 +87,7 @@ def create_app(instance, token: str | None = None, max_upload: int = 4 << 30):
     app.add_middleware(_Bounded, most=max_upload)
     if token is not None:
         app.add_middleware(_TokenOnly, token=token)
-    app.add_middleware(_KnownPagesOnly, origins=origins)
+    app.add_middleware(_KnownPagesOnly, origins=origins, only_here=only_here)
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(_Watched)
@@ -203,20 +206,41 @@ class _Watched:
 class _KnownPagesOnly:
     """Refuses requests that a browser sends for a page from elsewhere (it names the page's ``Origin``)."""
 
-    def __init__(self, app, origins):
+    def __init__(self, app, origins, only_here):
         self.app = app
         self.origins = origins
+        self.only_here = only_here
 
     async def __call__(self, scope, receive, send):
-        if scope["type"] == "http":
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            origin = headers.get("origin")
-            if origin and urlsplit(origin).netloc != headers.get("host") and origin not in self.origins:
-                from fastapi.responses import JSONResponse
+        if scope["type"] == "http" and (line := self._refusal(scope["headers"])):
+            from fastapi.responses import JSONResponse
 
-                response = JSONResponse({"detail": f"Pages of {origin[:200]} may not call this server."}, 403)
-                return await response(scope, receive, send)
+            return await JSONResponse({"detail": line}, 403)(scope, receive, send)
         return await self.app(scope, receive, send)
+
+    def _refusal(self, headers) -> str | None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        origin, host = headers.get("origin"), headers.get("host", "")
+        if origin and _place(origin) != host and origin not in self.origins:
+            return f"Pages of {origin[:200]} may not call this server."
+        if self.only_here and not _is_this_machine(host):
+            return f"Without a token this server is 127.0.0.1 or localhost, not {host[:200]}."
+        return None
+
+
+def _place(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:  # a bracket that does not close
+        return ""
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 class _TokenOnly:

@@ -8,7 +8,6 @@ import random
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -172,9 +171,12 @@ def simulate_loop(
                 }
                 for id in pool
             ]
-            # What was labelled may not do for a training yet, such as frames without a vessel: then the model stays.
-            with suppress(AngioSegError):
-                versions.train(*split_by_patient(known, 0.2), device=device, seed=seed, **training)
+            try:
+                sides = split_by_patient(known, 0.2)
+            except AngioSegError:
+                pass  # what was labelled does not do for a training yet, such as frames without a vessel
+            else:
+                versions.train(*sides, device=device, seed=seed, **training)
             points.append(measure())
             if progress is not None:
                 progress(round + 1, rounds)

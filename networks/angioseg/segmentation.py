@@ -14,7 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from .cine import Cine, read_cine
-from .errors import AngioSegError
+from .errors import AngioSegError, unwrapped
 from .inferers import ClipInferer
 from .keyframes import FrameMeasure, KeyFrame, measure_frames, rank_key_frames
 from .nets import read_state, weights_arguments
@@ -128,7 +128,8 @@ class Segmenter:
             self._config.update({"grid": list(grid)})
         self._threshold = self._config["threshold"] if threshold is None else threshold
         self._inferer(self._threshold)  # a wrong threshold is told at once
-        self.network = self._config.get_parsed_content("network")
+        with unwrapped():
+            self.network = self._config.get_parsed_content("network")
         self.num_neighbors = self._config.get_parsed_content("num_neighbors")
         self.preprocessing = self._config.get_parsed_content("frame_preprocessing")
         metadata = json.loads((bundle / "configs" / "metadata.json").read_text())

@@ -74,9 +74,10 @@ def serve(
         port = listener.getsockname()[1]
         conf = {"model": model and str(Path(model).resolve()), "device": device}
         _configure(studies, port, {key: value for key, value in conf.items() if value}, folder)
-        if token is None and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+        loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+        if token is None and not loopback:
             logger.warning("Every machine that can reach %s can read these cines and change their labels.", host)
-        server = _server(token, max_upload_mb << 20)
+        server = _server(token, max_upload_mb << 20, only_here=loopback and token is None)
         server.ready = f"{_READY}http://{f'[{host}]' if ':' in host else host}:{port}/"
         server.run(sockets=[listener])
     if not server.started:
@@ -193,7 +194,7 @@ def _configure(studies: str, port: int, conf: dict, folder: str) -> None:
     warnings.simplefilter("ignore")
 
 
-def _server(token: str | None, max_upload: int):
+def _server(token: str | None, max_upload: int, only_here: bool):
     with _hidden(_UNUSED):
         import uvicorn
         from fastapi import HTTPException
@@ -206,7 +207,7 @@ def _server(token: str | None, max_upload: int):
         except HTTPException as error:
             raise AngioSegError(f"{error.detail} --studies takes a folder, or the address of DICOMweb.") from error
         instance.segmenter.load()
-        app = create_app(instance, token, max_upload)
+        app = create_app(instance, token, max_upload, only_here)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets=None):

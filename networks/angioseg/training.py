@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import mendable
+from .errors import unwrapped
 
 __all__ = ["Training", "TrainingProgress", "train"]
 
@@ -140,14 +140,10 @@ def train(
         **overrides,
         **options,
     )
-    try:
+    with unwrapped():
         workflow.initialize()
         trainer = workflow.parser.get_parsed_content("train#trainer")
         evaluator = workflow.parser.get_parsed_content("validate#evaluator")
-    except RuntimeError as error:
-        if (known := mendable(error)) is None:
-            raise
-        raise known from None
     epochs, steps = trainer.state.max_epochs, int(workflow.parser.get_parsed_content("iterations_per_epoch"))
     last_loss = from_engine("loss", first=True)
     dices: dict[int, float] = {}
@@ -180,12 +176,14 @@ def train(
         tell(trainer.state.epoch)
 
     tell(0)
-    workflow.run()
+    with unwrapped():
+        workflow.run()
     trained = {epoch: dice for epoch, dice in dices.items() if epoch > 0}
     before, best = dices.get(0), max(trained.values(), default=None)
     better = best is not None and (before is None or best > before)
     if better:
-        workflow.finalize()
+        with unwrapped():
+            workflow.finalize()
     for checkpoint in ("best.pt", "last.pt"):
         (models / checkpoint).unlink(missing_ok=True)
     return Training(

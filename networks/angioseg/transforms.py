@@ -18,6 +18,7 @@ from monai.transforms import MapTransform, RandomizableTransform, RemoveSmallObj
 from monai.utils import TransformBackends
 
 from .cine import Cine, write_label
+from .cine.integers import as_cine_integers
 
 __all__ = [
     "RandNeighborsd",
@@ -219,7 +220,8 @@ class SaveLabeld(MapTransform):
         d = dict(data)
         image: MetaTensor = d[self.image_key]
         cine = Cine(
-            frames=np.asarray(image.cpu())[0],
+            # MONAI's loader widens 16 bits.
+            frames=as_cine_integers(np.asarray(image.cpu())[0], Path(image.meta["name"])),
             times_ms=np.asarray(image.meta["frame_times_ms"], dtype=np.float64),
             times_source=image.meta["times_source"],
             spacing=tuple(float(side) for side in image.meta["spacing"]),

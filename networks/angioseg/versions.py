@@ -135,11 +135,11 @@ class Versions:
 
 
 def _main() -> None:
-    """A process of its own: arguments of `Versions` and `Versions.train` as JSON in, a line of JSON a step out.
+    """A process of its own: a file with arguments of `Versions` and `Versions.train` in, a line of JSON a step out.
 
     It stops, with the best model so far, when its input ends: so also when the process that started it is gone.
     """
-    arguments = json.loads(sys.argv[1])
+    arguments = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     stopping = threading.Event()
     told = 0.0
 

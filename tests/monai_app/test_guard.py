@@ -64,6 +64,31 @@ def test_without_a_token_nothing_is_asked(client):
     assert client().put("/echo").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("host", "origin", "only_here", "status"),
+    [
+        ("127.0.0.1:8000", None, True, 200),
+        ("127.0.0.1:8000", "http://127.0.0.1:8000", True, 200),
+        ("localhost", None, True, 200),
+        ("[::1]:8000", None, True, 200),
+        ("evil.example:8000", None, True, 403),
+        ("evil.example:8000", "http://evil.example:8000", True, 403),
+        ("localhost.evil.example", None, True, 403),
+        ("127.0.0.1.evil.example", None, True, 403),
+        ("", None, True, 403),
+        ("[::1", None, True, 403),
+        ("archive.example", "http://archive.example", False, 200),
+        ("archive.example", "http://evil.example", False, 403),
+        ("archive.example", "http://[evil", False, 403),
+        ("archive.example", "null", False, 403),
+    ],
+)
+def test_a_page_from_elsewhere_is_kept_out_whatever_its_name_leads_to(client, host, origin, only_here, status):
+    headers = {"Host": host, **({} if origin is None else {"Origin": origin})}
+    reply = client(only_here=only_here).put("/echo", headers=headers)
+    assert reply.status_code == status, reply.text
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize(("size", "status"), [(900, 200), (2000, 413)])
 def test_a_request_is_bounded_whether_it_says_its_length_or_not(client, chunked, size, status):

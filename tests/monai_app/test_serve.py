@@ -55,6 +55,11 @@ def test_pages_from_elsewhere_are_refused(server):
         403,
         "Pages of http://elsewhere.example may not call this server.",
     )
+    rebound = server.send("GET", "/info/", headers={"Host": "elsewhere.example"})
+    assert (rebound.status_code, rebound.json()["detail"]) == (
+        403,
+        "Without a token this server is 127.0.0.1 or localhost, not elsewhere.example.",
+    )
     assert "access-control-allow-origin" not in server.send("OPTIONS", "/info/").headers
 
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from angioseg.errors import AngioSegError, mendable
+from angioseg.errors import AngioSegError, mendable, unwrapped
 from angioseg.handlers import MemoryAdvice, TrainingCheckpoint
 from angioseg.paths import bundle_dir
 from angioseg.simulation import write_dataset
@@ -185,6 +185,13 @@ def test_a_run_that_ends_early_says_so_in_one_line(failing, line, code):
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert line in result.stderr.splitlines()[0]
     assert result.returncode == code
+
+
+def test_what_a_user_can_mend_is_told_where_the_platform_wraps_it():
+    with pytest.raises(AngioSegError, match="no frame"), unwrapped():
+        raise RuntimeError("parser") from AngioSegError("no frame")
+    with pytest.raises(RuntimeError, match="other"), unwrapped():
+        raise RuntimeError("other")
 
 
 @pytest.mark.parametrize(("batch_size", "advice"), [(4, "--batch_size 2"), (1, "with a smaller crop")])

@@ -1,10 +1,13 @@
 """The paper's comparison at its very smallest: three networks, one step each."""
 
 import csv
+import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from angioseg.cine import Cine, write_cine, write_label
+from angioseg.cine import Cine, read_cine, write_cine, write_label
 from angioseg.cli import app
 from angioseg.comparison import COLUMNS, Protocol, compare, simulate_data
 from angioseg.errors import AngioSegError
@@ -77,7 +80,7 @@ def test_what_is_done_is_not_done_again(compared):
 
 def test_another_protocol_is_refused(compared):
     _, command = compared
-    result = CliRunner().invoke(app, [*command, "--recipe", "paper"])
+    result = CliRunner().invoke(app, [*command, "--epochs", "2"])
     assert (result.exit_code, "another protocol" in result.output) == (1, True)
 
 
@@ -100,14 +103,30 @@ def test_given_weights_are_not_trained(data, tmp_path):
 
 
 def test_simulated_clips_are_made_once(tmp_path):
-    plan = [{"seed": seed, "frames": 3, "size": (64, 64)} for seed in (1, 2)]
-    simulate_data(tmp_path, plan[:1])
-    made = (tmp_path / "clip_0000").stat().st_mtime_ns
+    plan = tuple({"seed": seed, "frames": 3, "size": (64, 64)} for seed in (1, 2))
+    protocol = Protocol(str(tmp_path / "data"), simulated=plan)
+    simulate_data(protocol, tmp_path)
+    first, second = (tmp_path / "data" / f"clip_{n:04d}" for n in (0, 1))
+    made = first.stat().st_mtime_ns
+    shutil.rmtree(second)  # as if the first run had been ended before it
     steps = []
-    simulate_data(tmp_path, plan, lambda done, total: steps.append((done, total)))
-    assert (tmp_path / "clip_0000").stat().st_mtime_ns == made
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip_0000", "clip_0001"]
+    simulate_data(protocol, tmp_path, lambda done, total: steps.append((done, total)))
+    assert first.stat().st_mtime_ns == made
+    assert second.is_dir()
     assert steps == [(1, 2), (2, 2)]
+    with pytest.raises(AngioSegError, match="under another protocol"):
+        simulate_data(replace(protocol, simulated=plan[:1]), tmp_path)
+
+
+def test_a_clip_without_a_label_for_training_does_not_stop_the_others(data, tmp_path):
+    folder = shutil.copytree(data, tmp_path / "data")
+    cine = read_cine(folder / "run.nrrd")
+    write_cine(folder / "a.nrrd", cine)
+    write_label(folder / "a_label.nrrd", np.zeros(cine.shape, np.uint8), cine, [0])  # which tests
+    command = ["compare", "-o", str(tmp_path / "out"), "--data", str(folder), "--recipe", "modern", "--device", "cpu"]
+    options = "--seeds 1 --crop 192 --epochs 1 --iterations 1 --batch-size 1 --encoder none"
+    result = CliRunner().invoke(app, [*command, *options.split()])
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(
@@ -116,6 +135,7 @@ def test_simulated_clips_are_made_once(tmp_path):
         (["--partition", "all"], "leaves nothing to train on"),
         (["--weights", "1=a.pt"], "3 files, one for each seed"),
         (["--weights", "3=a.pt"], "N 0, 1 or 2"),
+        (["--crop", "256"], "the paper's recipe crops nothing"),
         (["--recipe", "best"], "modern or paper"),
         (["--partition", "frames"], "time, patients or all"),
         (["--encoder", "none", "--data", "nowhere"], "no labelled clips here"),

@@ -2,9 +2,10 @@
 
 import imageio.v3 as imageio
 import numpy as np
+import pydicom
 import pytest
 from angioseg.cine import Cine, write_cine, write_label
-from angioseg.data import FrameDataset, patient_key, split_by_patient
+from angioseg.data import FrameDataset, labelled_frames, patient_key, split_by_patient
 from angioseg.errors import AngioSegError
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -54,6 +55,17 @@ def test_labelled_frames_are_the_items(clip, kind, listed, given, items):
     assert all(np.array_equal(item["image"].numpy(), CINE.frames) for item in dataset)
 
 
+@pytest.mark.parametrize(
+    ("values", "vessel"),
+    [([0, 1, 4], [1]), ([0, 1, 2], [1]), ([0, 64, 255], [255]), ([0, 64, 128], [128]), ([0, 64], [])],
+)
+def test_which_values_are_vessel(tmp_path, values, vessel):
+    labels = np.resize(np.array(values, np.uint8), CINE.shape)
+    write_cine(tmp_path / "label.nrrd", Cine(frames=labels, times_ms=CINE.times_ms))
+    mask, _ = labelled_frames({"label": str(tmp_path / "label.nrrd"), "frames": [0]})
+    np.testing.assert_array_equal(mask, np.isin(labels, vessel))
+
+
 @pytest.mark.parametrize(("given", "line"), [([5], "frame 5 is not in a cine of 5 frames"), ([], "no usable frame")])
 def test_frames_that_are_not_there(clip, given, line):
     with pytest.raises(AngioSegError, match=line):
@@ -69,6 +81,15 @@ def test_a_patient_is_told_from_another_and_not_named(write_dicom):
     assert one == same != other
     assert nobody is None
     assert "Doe" not in one
+
+
+def test_a_patient_is_known_without_the_preamble_too(write_dicom):
+    whole = write_dicom(CINE.frames, "whole.dcm", PatientID="Roe", implicit=True)
+    bare = whole.with_name("bare")
+    dataset = pydicom.dcmread(whole)
+    dataset.file_meta, dataset.preamble = None, None
+    pydicom.dcmwrite(bare, dataset, write_like_original=True)
+    assert patient_key(bare) == patient_key(whole) is not None
 
 
 def clips_of(*clips):

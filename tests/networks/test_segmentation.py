@@ -51,6 +51,7 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     for neighbors in (0, 2):
         save_weights(CENet3D2D(1, 1, neighbors), folder / f"{neighbors}.pt")
+    save_weights(CENet3D2D(1, 1, 0, norm="batch"), folder / "batch.pt")
     torch.save(torch.nn.Linear(2, 2).state_dict(), folder / "linear.pt")
     return folder
 
@@ -66,6 +67,7 @@ def test_n_is_read_from_the_weights(weights, neighbors):
     ("arguments", "message"),
     [
         ({"model": "linear.pt"}, "linear.pt: not weights of AngioSeg's network"),
+        ({"model": "batch.pt"}, "batch.pt: weights of CENet3D2D.*do not fit here"),
         ({"model": "nothing.pt"}, "nothing.pt: no such weights file"),
         ({"model": "0.pt", "device": "toaster"}, "device 'toaster' cannot be used here"),
         ({"model": "0.pt", "threshold": 0.0}, "threshold 0.0: give a probability between 0 and 1"),

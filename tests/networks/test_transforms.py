@@ -3,17 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from angioseg.cine import Cine, CineReader, read_label, write_cine
 from angioseg.transforms import (
     RandNeighborsd,
     RemoveSmallComponents,
     RemoveSmallComponentsd,
+    SaveLabeld,
     StackNeighborsd,
     neighbor_indices,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
-from monai.transforms import Invertd, Resized
+from monai.transforms import Invertd, LoadImaged, Resized
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,18 @@ def test_neighbors_repeat_the_end_frames(first, last, neighbors, num_frames, exp
 def test_frames_outside_the_clip_are_refused(first, last):
     with pytest.raises(ValueError, match=f"frames {first} to {last} do not lie in a clip of 5 frames"):
         neighbor_indices(first, last, 1, 5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_a_label_is_saved_beside_a_cine_of_any_depth(dtype, tmp_path):
+    frames = np.arange(3 * 4 * 5, dtype=dtype).reshape(3, 4, 5)
+    write_cine(tmp_path / "run.nrrd", Cine(frames, np.array([0.0, 40, 90]), "FrameTime"))
+    load = LoadImaged(keys="image", reader=CineReader, dtype=None, ensure_channel_first=True)
+    mask = torch.from_numpy(frames > 7)[None].byte()
+    SaveLabeld("pred", tmp_path / "out")({**load({"image": tmp_path / "run.nrrd"}), "pred": mask})
+    saved, annotated = read_label(tmp_path / "out" / "run_seg.nrrd")
+    np.testing.assert_array_equal(saved, frames > 7)
+    assert annotated == [0, 1, 2]
 
 
 @given(st.integers(1, 40), st.integers(0, 4), st.data())

@@ -90,10 +90,14 @@ def read_itk_cine(path: Path, name: str) -> Cine:
 
 def _check_pixels_are_near(path: Path) -> None:
     """A MetaImage can name any file of this machine as its pixels, and who sent it must not get that file to see."""
+    if path.suffix.lower() not in (".mha", ".mhd"):
+        return
     with path.open("rb") as file:
-        named = re.search(rb"ElementDataFile\s*[=:]\s*([^\r\n]*)", file.read(_META_HEADER))
-    name = named[1].decode("utf-8", "replace").strip() if named and path.suffix.lower() in (".mha", ".mhd") else ""
-    if "/" in name or "\\" in name or name.startswith("LIST"):
+        head = file.read(_META_HEADER)
+    # MetaIO takes the first that begins a line; what only looks like one must not hide it, nor lie behind all this.
+    names = [name.strip() for name in re.findall(rb"ElementDataFile\s*[=:]\s*([^\r\n]*)", head)]
+    begun = re.search(rb"^[ \t]*ElementDataFile\s*[=:]", head, re.MULTILINE)
+    if not begun or any(b"/" in name or b"\\" in name or name.startswith(b"LIST") for name in names):
         raise CineError(f"{path}: takes its pixels from a list or from another folder: save it as one .mha file")
 
 

@@ -57,6 +57,8 @@ def _compare(
         raise typer.BadParameter(f"{recipe!r}: give {' or '.join(RECIPES)}.", param_hint="'--recipe'")
     if partition not in (*PARTITIONS, "all"):
         raise typer.BadParameter(f"{partition!r}: give time, patients or all.", param_hint="'--partition'")
+    if crop is not None and recipe == "paper":
+        raise typer.BadParameter("the paper's recipe crops nothing: give --recipe modern.", param_hint="'--crop'")
     given = _weights(weights or [])
     plan = None if data is not None else _plan(clips, frames, size)
     training: dict[str, Any] = {"pretrained": {"imagenet": True, "none": False}.get(encoder, encoder)}
@@ -66,12 +68,18 @@ def _compare(
     if iterations is not None:
         training |= {"iterations_per_epoch": iterations}
         training |= {"train#sampler#num_samples": "$@iterations_per_epoch * @batch_size * @world_size"}
+    protocol = Protocol(
+        str(data or out / "data"),
+        clips,
+        partition,
+        recipe=recipe,
+        simulated=tuple(plan or ()),
+        training=tuple(training.items()),
+    )
     with output_folder(out):
         if plan is not None:
-            data = out / "data"
             with show_progress("simulating") as progress:
-                simulate_data(data, plan, progress)
-        protocol = Protocol(str(data), clips, partition, recipe=recipe, training=tuple(training.items()))
+                simulate_data(protocol, out, progress)
         table = compare(protocol, out, seeds, given, device, progress=note)
     for row in table:
         typer.echo("  ".join(row[:6]))

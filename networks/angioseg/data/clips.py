@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..cine import is_cine
+from ..cine.dicom import is_dicom, looks_like_dataset
 from ..cine.suffixes import CINE_SUFFIXES
 from ..errors import AngioSegError
 
@@ -111,7 +112,9 @@ def patient_key(path: str | Path) -> str | None:
     path = Path(path)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     try:
-        header = pydicom.dcmread(files[0], stop_before_pixels=True, specific_tags=["PatientID"])
+        if not (is_dicom(files[0]) or looks_like_dataset(files[0])):
+            return None
+        header = pydicom.dcmread(files[0], stop_before_pixels=True, specific_tags=["PatientID"], force=True)
         patient = str(header.get("PatientID") or "").strip()
     except Exception:  # no DICOM, or damaged: pydicom raises whatever the bytes lead it to
         return None

@@ -19,9 +19,9 @@ __all__ = ["FrameDataset", "labelled_frames", "read_clip"]
 def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
     """Read a clip's label.
 
-    Label 1 is vessel, and in pictures (values beyond 3) 128 and above, so that a catheter marked 2 or 64 is not. The
-    labelled frames are ``"frames"`` where that is given; else the label's ``annotated_frames``; else all frames of a
-    folder, and in a file those with a vessel pixel. A frame that is not labelled is unknown, not empty.
+    Label 1 is vessel, and in pictures (values of 128 and more) 128 and above, so that a catheter marked 2 or 64 is not.
+    The labelled frames are ``"frames"`` where that is given; else the label's ``annotated_frames``; else all frames of
+    a folder, and in a file those with a vessel pixel. A frame that is not labelled is unknown, not empty.
 
     Args:
         clip: ``{"label": cine of labels}``, anything :func:`angioseg.cine.read_cine` reads.
@@ -34,7 +34,7 @@ def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
         AngioSegError: when the label cannot be read or a frame is named that it does not have.
     """
     labels = read_cine(clip["label"])
-    mask = (labels.frames >= 128 if labels.frames.max() > 3 else labels.frames == 1).view(np.uint8)
+    mask = (labels.frames >= 128 if labels.frames.max() >= 128 else labels.frames == 1).view(np.uint8)
     frames = clip.get("frames", labels.meta.get("annotated_frames"))
     if frames is None:
         every = range(labels.num_frames)

@@ -1,0 +1,33 @@
+"""A training in a process of its own, however long the list of what it trains on."""
+
+import tempfile
+
+import lib.train
+import pytest
+from lib.train import TrainingRuns
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return TrainingRuns(str(tmp_path))
+
+
+def test_a_long_list_of_clips_reaches_the_process_and_nothing_is_left(runs, tmp_path):
+    clips = [{"image": f"{'run' * 20}{n}.dcm", "label": f"{n}.nrrd", "frames": list(range(50))} for n in range(2000)]
+    job = {"root": str(tmp_path / "models"), "first": str(tmp_path / "nothing.pt"), "train_clips": clips}
+    task = runs.wait(runs.start({**job, "val_clips": clips[:1]}, {})["id"])
+    assert (task["status"], task["details"][-1]) == ("ERROR", "nothing.pt: no such weights file.")
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
+
+
+def test_a_process_that_cannot_be_started_does_not_bar_the_next(runs, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(lib.train.subprocess, "Popen", refuse)
+    for _ in range(2):
+        task = runs.start({}, {})
+        assert task["status"] == "ERROR"
+        assert task["details"] == ["The training could not be started (Cannot allocate memory)."]
+    assert list(tmp_path.iterdir()) == []
