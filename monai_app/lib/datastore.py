@@ -1,6 +1,5 @@
 """The cines of a studies folder as the images of MONAI Label, with their labels."""
 
-import filecmp
 import json
 import logging
 import os
@@ -10,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from angioseg.cine import CINE_SUFFIXES, Cine, CineError, is_cine, read_cine, read_label, write_label
 from angioseg.cine.atomic import replacing
 from fastapi import HTTPException
@@ -97,31 +97,50 @@ class CineDatastore(LocalDatastore):
     # What changes: one thread at a time, files written whole or not at all, names checked.
 
     def add_image(self, image_id, image_filename, image_info):
+        """Add a cine, unless it is there.
+
+        A cine is told by its pixels: times, spacing and the form of the file depend on who wrote it.
+
+        Args:
+            image_id: its id, if it is new.
+            image_filename: any file that is a cine.
+            image_info: kept with a new one.
+
+        Returns:
+            The id of the cine with these pixels.
+
+        Raises:
+            HTTPException: 400, when it is no cine; 409, when the id is that of a cine with other pixels.
+        """
         check_id(image_id, "image id")
-        suffix = _suffix(image_filename)
-        if not is_cine(image_filename):
-            raise HTTPException(400, "The upload is not a cine: DICOM, video, NRRD or NIfTI is.")
-        name = check_id(image_id + suffix, "image id")
+        name = check_id(image_id + _suffix(image_filename), "image id")
         if name in (self._datastore.labels_dir, MODELS):
             raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
+        cine = _read_upload(image_filename)
         with self._mutex:
             self._reconcile_datastore()
             target = Path(self._datastore_path, name)
-            taken = self._paths.get(image_id)
+            taken = image_id if image_id in self._paths else self._id_of(name)
+            if taken and self._has_pixels(taken, cine):
+                return taken
             if taken or target.exists():
-                if taken == name and filecmp.cmp(image_filename, target, shallow=False):
-                    return image_id
                 raise HTTPException(409, f"There is another cine {image_id!r} in the studies folder. Use another id.")
-            try:
-                read_cine(image_filename)
-            except CineError as error:
-                raise HTTPException(400, str(error).replace(str(image_filename), "The upload")) from error
             _copy(image_filename, target)
             self._reconcile_datastore()
             if self._paths.get(image_id) != name:
                 raise HTTPException(409, f"There is another cine {image_id!r} in the studies folder. Use another id.")
             self.update_image_info(image_id, image_info or {})
         return image_id
+
+    def _id_of(self, path: str) -> str | None:
+        return next((image_id for image_id, known in self._paths.items() if known == path), None)
+
+    def _has_pixels(self, image_id: str, cine: Cine) -> bool:
+        try:
+            frames = self.read_image(image_id).frames
+        except HTTPException:
+            return False  # what cannot be read is not this cine
+        return frames.dtype == cine.frames.dtype and np.array_equal(frames, cine.frames)
 
     def save_label(self, image_id, label_filename, label_tag, label_info):
         """Save a label of some frames of a cine.
@@ -366,6 +385,15 @@ def _suffix(path: str) -> str:
     """The ending of a cine's file, as the file writes it, or ""."""
     endings = [suffix for suffix in CINE_SUFFIXES if path.lower().endswith(suffix)]
     return path[-len(max(endings, key=len)) :] if endings else ""
+
+
+def _read_upload(path: str) -> Cine:
+    if not is_cine(path):
+        raise HTTPException(400, "The upload is not a cine: DICOM, video, NRRD or NIfTI is.")
+    try:
+        return read_cine(path)
+    except CineError as error:
+        raise HTTPException(400, str(error).replace(str(path), "The upload")) from error
 
 
 def _own_info(info: dict) -> dict:
