@@ -80,6 +80,7 @@ class CineDatastore(LocalDatastore):
         return super().json()
 
     def get_dataset_archive(self, limit_cases):
+        self._look(at_once=True)
         if not self.datalist():
             raise HTTPException(404, "No cine has a final label yet.")
         return super().get_dataset_archive(limit_cases)
@@ -89,10 +90,15 @@ class CineDatastore(LocalDatastore):
 
     def image_path(self, image_id: str) -> str:
         """Where the file of a cine is, or will be once somebody needs it; "" where there is no such cine."""
-        if image_id not in self._paths:
+        if not self._is_there(image_id):
             self._look(at_once=True)
         path = self._paths.get(image_id)
         return str(Path(self._datastore_path, path).resolve()) if path else ""
+
+    def _is_there(self, image_id: str) -> bool:
+        """Whether what was seen at the last look still holds for a cine."""
+        path = self._paths.get(image_id)
+        return path is not None and Path(self._datastore_path, path).exists()
 
     # What changes: one thread at a time, files written whole or not at all, names checked.
 

@@ -113,6 +113,9 @@ class PacsDatastore(CineDatastore):
 
     # What is there.
 
+    def _is_there(self, image_id):
+        return image_id in self._paths  # its file comes when somebody asks for it
+
     def _scan(self):
         try:
             self._instances = {one.uid: one for one in self._archive.cines()}
