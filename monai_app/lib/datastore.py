@@ -18,7 +18,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from lib.ids import check_id, is_id
 from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
 
-__all__ = ["MODELS", "CineDatastore"]
+__all__ = ["MODELS", "CineDatastore", "read_upload"]
 
 MODELS = "angioseg-models"
 """Folder in the studies folder where trained models are; no cine is looked for in it."""
@@ -122,7 +122,7 @@ class CineDatastore(LocalDatastore):
         name = check_id(image_id + _suffix(image_filename), "image id")
         if name in (self._datastore.labels_dir, MODELS):
             raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
-        cine = _read_upload(image_filename)
+        cine = read_upload(image_filename)
         with self._mutex:
             self._reconcile_datastore()
             target = Path(self._datastore_path, name)
@@ -144,7 +144,9 @@ class CineDatastore(LocalDatastore):
     def _has_pixels(self, image_id: str, cine: Cine) -> bool:
         try:
             frames = self.read_image(image_id).frames
-        except HTTPException:
+        except HTTPException as error:
+            if error.status_code >= 500:
+                raise
             return False  # what cannot be read is not this cine
         return frames.dtype == cine.frames.dtype and np.array_equal(frames, cine.frames)
 
@@ -368,6 +370,20 @@ class CineDatastore(LocalDatastore):
         self._config_ts = os.stat(self._datastore_config_path).st_mtime
 
 
+def read_upload(path: str) -> Cine:
+    """Read the cine that a client has sent.
+
+    Raises:
+        HTTPException: 400, when it is none.
+    """
+    if not is_cine(path):
+        raise HTTPException(400, "The upload is not a cine: DICOM, video, NRRD or NIfTI is.")
+    try:
+        return read_cine(path)
+    except CineError as error:
+        raise HTTPException(400, str(error).replace(str(path), "The upload")) from error
+
+
 def _name_cines(paths: list[str], known: dict[str, str]) -> dict[str, str]:
     """Ids of paths: those already given first, then the shortest that is free."""
     named = {known[path]: path for path in paths if path in known}
@@ -391,15 +407,6 @@ def _suffix(path: str) -> str:
     """The ending of a cine's file, as the file writes it, or ""."""
     endings = [suffix for suffix in CINE_SUFFIXES if path.lower().endswith(suffix)]
     return path[-len(max(endings, key=len)) :] if endings else ""
-
-
-def _read_upload(path: str) -> Cine:
-    if not is_cine(path):
-        raise HTTPException(400, "The upload is not a cine: DICOM, video, NRRD or NIfTI is.")
-    try:
-        return read_cine(path)
-    except CineError as error:
-        raise HTTPException(400, str(error).replace(str(path), "The upload")) from error
 
 
 def _own_info(info: dict) -> dict:
