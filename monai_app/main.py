@@ -37,6 +37,15 @@ def _is_archive(studies: str) -> bool:
     return studies.startswith(("http://", "https://"))
 
 
+def _model_tag(request: dict) -> str:
+    """The tag under which a model's mask is saved: never that of the labels that people made."""
+    tag = check_id(request.get("label_tag", DefaultLabelTag.ORIGINAL.value), "label tag")
+    # On some disks "Final" is the same folder.
+    if tag.casefold() == DefaultLabelTag.FINAL.value:
+        raise HTTPException(400, 'What a model says does not become a "final" label: use another `label_tag`.')
+    return tag
+
+
 class AngioSegApp(MONAILabelApp):
     """Finds cines, segments them, learns. What is wrong with a request is answered with a 4xx and one line."""
 
@@ -119,9 +128,7 @@ class AngioSegApp(MONAILabelApp):
             HTTPException: when there is no such model, the tag is none or that of the final labels, or a run goes on.
         """
         self._check_model(model)
-        tag = check_id(params.get("label_tag", DefaultLabelTag.ORIGINAL.value), "label tag")
-        if tag == DefaultLabelTag.FINAL:
-            raise HTTPException(400, 'What a model says does not become a "final" label: use another `label_tag`.')
+        tag = _model_tag(params)
         datastore = self.datastore()
         # What was put there a moment ago is one of all.
         datastore.refresh()
@@ -159,7 +166,7 @@ class AngioSegApp(MONAILabelApp):
         image = request.get("image")
         path, in_datastore = self._locate(image, datastore)
         save = in_datastore and request.get("save_label")
-        tag = check_id(request.get("label_tag", "original"), "label tag")
+        tag = _model_tag(request)
         # The platform would take an id for a path when the working folder holds such a file: it gets the path itself,
         # and so does not know where to save the label.
         result = super().infer({**request, "image": path}, datastore)

@@ -24,6 +24,7 @@ _CINES = (
     "1.2.840.10008.5.1.4.1.1.12.2",
     "1.2.840.10008.5.1.4.1.1.12.2.1",
 )
+_FIELDS = ["SOPClassUID", "NumberOfFrames", "Rows", "Columns"]
 _TIMEOUT_S = (5.0, 120.0)
 _FILTER = "MONAI_LABEL_DICOMWEB_SEARCH_FILTER"
 
@@ -36,11 +37,13 @@ class Instance:
         study: its StudyInstanceUID.
         series: its SeriesInstanceUID.
         uid: its SOPInstanceUID.
+        shape: (frames, rows, columns), where the archive tells it.
     """
 
     study: str
     series: str
     uid: str
+    shape: tuple[int, int, int] | None = None
 
 
 class Archive:
@@ -96,9 +99,9 @@ class Archive:
                 study, uid = _uid(series, "0020000D"), _uid(series, "0020000E")
                 key = (study, uid, _value(series, "00201209"))
                 if key not in self._instances or key[2] is None:
-                    where = {"study_instance_uid": study, "series_instance_uid": uid, "fields": ["SOPClassUID"]}
+                    where = {"study_instance_uid": study, "series_instance_uid": uid, "fields": _FIELDS}
                     self._instances[key] = [
-                        Instance(study, uid, _uid(one, "00080018"))
+                        Instance(study, uid, _uid(one, "00080018"), _shape(one))
                         for one in _all_pages("00080018", self._client.search_for_instances, **where)
                         if _value(one, "00080016") in (None, *kinds)
                     ]
@@ -164,6 +167,14 @@ def _uid(dataset: dict, tag: str) -> str:
     if not isinstance(found, str):
         raise ValueError(tag)
     return found
+
+
+def _shape(dataset: dict) -> tuple[int, int, int] | None:
+    frames, rows, columns = (_value(dataset, tag) for tag in ("00280008", "00280010", "00280011"))
+    try:
+        return int(frames or 1), int(rows), int(columns)
+    except (TypeError, ValueError):
+        return None
 
 
 def _value(dataset: dict, tag: str):

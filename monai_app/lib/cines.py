@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from angioseg.cine import Cine, read_cine
+from angioseg.cine import Cine, CineError, read_cine
 
 __all__ = ["CineCache", "file_state"]
 
@@ -30,7 +30,10 @@ class CineCache:
         """The cine of a file or folder of frames; see :func:`angioseg.cine.read_cine` for what is raised."""
         if self.fetch is not None and not Path(path).exists():
             self.fetch(path)
-        key = file_state(path)
+        try:
+            key = file_state(path)
+        except OSError as error:  # removed since it was looked for
+            raise CineError(f"{path}: cannot be read: {error.strerror or error}") from error
         # One cine is decoded at a time: two clients that ask for the same one wait for one decoding, not two.
         with self._lock:
             cine = self._cines.pop(key, None) or read_cine(path)
@@ -42,7 +45,11 @@ class CineCache:
 
 
 def file_state(path: str | Path) -> tuple:
-    """What changes when the file, or a file of the folder, does."""
+    """What changes when the file, or a file of the folder, does.
+
+    Raises:
+        OSError: when it is not there.
+    """
     path = Path(path)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     stats = [(str(file), file.stat()) for file in files]

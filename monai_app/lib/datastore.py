@@ -1,6 +1,5 @@
 """The cines of a studies folder as the images of MONAI Label, with their labels."""
 
-import filecmp
 import json
 import logging
 import os
@@ -10,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from angioseg.cine import CINE_SUFFIXES, Cine, CineError, is_cine, read_cine, read_label, write_label
 from angioseg.cine.atomic import replacing
 from fastapi import HTTPException
@@ -18,7 +18,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from lib.ids import check_id, is_id
 from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
 
-__all__ = ["MODELS", "CineDatastore"]
+__all__ = ["MODELS", "CineDatastore", "read_upload"]
 
 MODELS = "angioseg-models"
 """Folder in the studies folder where trained models are; no cine is looked for in it."""
@@ -80,6 +80,7 @@ class CineDatastore(LocalDatastore):
         return super().json()
 
     def get_dataset_archive(self, limit_cases):
+        self._look(at_once=True)
         if not self.datalist():
             raise HTTPException(404, "No cine has a final label yet.")
         return super().get_dataset_archive(limit_cases)
@@ -89,39 +90,65 @@ class CineDatastore(LocalDatastore):
 
     def image_path(self, image_id: str) -> str:
         """Where the file of a cine is, or will be once somebody needs it; "" where there is no such cine."""
-        if image_id not in self._paths:
+        if not self._is_there(image_id):
             self._look(at_once=True)
         path = self._paths.get(image_id)
         return str(Path(self._datastore_path, path).resolve()) if path else ""
 
+    def _is_there(self, image_id: str) -> bool:
+        """Whether what was seen at the last look still holds for a cine."""
+        path = self._paths.get(image_id)
+        return path is not None and Path(self._datastore_path, path).exists()
+
     # What changes: one thread at a time, files written whole or not at all, names checked.
 
     def add_image(self, image_id, image_filename, image_info):
+        """Add a cine, unless it is there.
+
+        A cine is told by its pixels: times, spacing and the form of the file depend on who wrote it.
+
+        Args:
+            image_id: its id, if it is new.
+            image_filename: any file that is a cine.
+            image_info: kept with a new one.
+
+        Returns:
+            The id of the cine with these pixels.
+
+        Raises:
+            HTTPException: 400, when it is no cine; 409, when the id is that of a cine with other pixels.
+        """
         check_id(image_id, "image id")
-        suffix = _suffix(image_filename)
-        if not is_cine(image_filename):
-            raise HTTPException(400, "The upload is not a cine: DICOM, video, NRRD or NIfTI is.")
-        name = check_id(image_id + suffix, "image id")
+        name = check_id(image_id + _suffix(image_filename), "image id")
         if name in (self._datastore.labels_dir, MODELS):
             raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
+        cine = read_upload(image_filename)
         with self._mutex:
             self._reconcile_datastore()
             target = Path(self._datastore_path, name)
-            taken = self._paths.get(image_id)
+            taken = image_id if image_id in self._paths else self._id_of(name)
+            if taken and self._has_pixels(taken, cine):
+                return taken
             if taken or target.exists():
-                if taken == name and filecmp.cmp(image_filename, target, shallow=False):
-                    return image_id
                 raise HTTPException(409, f"There is another cine {image_id!r} in the studies folder. Use another id.")
-            try:
-                read_cine(image_filename)
-            except CineError as error:
-                raise HTTPException(400, str(error).replace(str(image_filename), "The upload")) from error
             _copy(image_filename, target)
             self._reconcile_datastore()
             if self._paths.get(image_id) != name:
                 raise HTTPException(409, f"There is another cine {image_id!r} in the studies folder. Use another id.")
             self.update_image_info(image_id, image_info or {})
         return image_id
+
+    def _id_of(self, path: str) -> str | None:
+        return next((image_id for image_id, known in self._paths.items() if known == path), None)
+
+    def _has_pixels(self, image_id: str, cine: Cine) -> bool:
+        try:
+            frames = self.read_image(image_id).frames
+        except HTTPException as error:
+            if error.status_code >= 500:
+                raise
+            return False  # what cannot be read is not this cine
+        return frames.dtype == cine.frames.dtype and np.array_equal(frames, cine.frames)
 
     def save_label(self, image_id, label_filename, label_tag, label_info):
         """Save a label of some frames of a cine.
@@ -341,6 +368,20 @@ class CineDatastore(LocalDatastore):
         with replacing(Path(self._datastore_config_path)) as temporary:
             temporary.write_text(data, encoding="utf-8")
         self._config_ts = os.stat(self._datastore_config_path).st_mtime
+
+
+def read_upload(path: str) -> Cine:
+    """Read the cine that a client has sent.
+
+    Raises:
+        HTTPException: 400, when it is none.
+    """
+    if not is_cine(path):
+        raise HTTPException(400, "The upload is not a cine: DICOM, video, NRRD or NIfTI is.")
+    try:
+        return read_cine(path)
+    except CineError as error:
+        raise HTTPException(400, str(error).replace(str(path), "The upload")) from error
 
 
 def _name_cines(paths: list[str], known: dict[str, str]) -> dict[str, str]:

@@ -150,6 +150,8 @@ class CineInferTask(InferTask):
         try:
             if request.get("frames") == []:
                 return None, _rank(request.get("measures"))
+            if not path:  # so the platform says that it found no file
+                raise HTTPException(404, "The cine was removed a moment ago.")
             return self._segment(path, request.get("frames", "all"), _threshold(request.get("threshold")))
         except AngioSegError as error:
             # The server's own folders are not the client's business.

@@ -17,13 +17,14 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.utils.others.generic import md5_digest
 
 from lib.archive import Archive, Instance
-from lib.datastore import CineDatastore
+from lib.datastore import CineDatastore, read_upload
 
 __all__ = ["PacsDatastore", "cache_folder"]
 
 logger = logging.getLogger("angioseg.server")
 
 _FINAL = DefaultLabelTag.FINAL.value
+_MOST_COMPARED = 50
 
 
 def cache_folder(url: str) -> Path:
@@ -81,7 +82,34 @@ class PacsDatastore(CineDatastore):
             self._archive.fetch(instance, Path(path))
 
     def add_image(self, image_id, image_filename, image_info):
-        raise HTTPException(400, "Cines come from the archive here: send the file to it.")
+        """Find a cine in the archive by its pixels; nothing is added to it.
+
+        Of the cines with as many frames, rows and columns, those are fetched that are not here yet, up to a number.
+
+        Args:
+            image_id: does not matter.
+            image_filename: any file that is a cine.
+            image_info: does not matter.
+
+        Returns:
+            The id of the cine with these pixels.
+
+        Raises:
+            HTTPException: 400, when it is no cine or none is found; 502, when the archive does not answer.
+        """
+        cine = read_upload(image_filename)
+        self._look()
+        alike = [uid for uid, one in self._instances.items() if one.shape == cine.shape]
+        here_first = sorted(alike, key=lambda uid: not Path(self.image_path(uid)).exists())
+        compared = here_first[:_MOST_COMPARED]
+        for uid in compared:
+            if self._has_pixels(uid, cine):
+                return uid
+        raise HTTPException(
+            400,
+            f"The archive has no cine with these pixels (compared: {len(compared)} of its size). "
+            "Send the file to the archive first.",
+        )
 
     def remove_image(self, image_id):
         raise HTTPException(400, "Cines come from the archive here: remove the file there.")
@@ -112,6 +140,9 @@ class PacsDatastore(CineDatastore):
             self._know([uid])
 
     # What is there.
+
+    def _is_there(self, image_id):
+        return image_id in self._paths  # its file comes when somebody asks for it
 
     def _scan(self):
         try:

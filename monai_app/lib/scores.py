@@ -22,6 +22,9 @@ __all__ = ["ScoreBoard", "Scored"]
 
 logger = logging.getLogger("angioseg.server")
 
+_NO_MODEL = 503
+"""Status when no cine can be scored: there is no model, or the server is stopping."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -108,10 +111,11 @@ class ScoreBoard:
                         self._worker = None  # under the same lock: who wants more from now on starts another
                         return
                     path = self._wanted[id]
-                scored = self._score(id, path)
+                scored = self._try(id, path)
                 with self._changed:
                     if self._wanted.get(id) == path:
-                        self._scored[id] = scored
+                        if scored is not None:
+                            self._scored[id] = scored
                         self._done.add(id)
                     self._changed.notify_all()
         except HTTPException as error:
@@ -121,6 +125,19 @@ class ScoreBoard:
                 if self._worker is threading.current_thread():
                     self._worker = None
                 self._changed.notify_all()
+
+    def _try(self, id: str, path: str) -> Scored | None:
+        """Score a cine; None where that failed: the others come all the same, and it is tried when wanted again."""
+        try:
+            return self._score(id, path)
+        except HTTPException as error:
+            if error.status_code == _NO_MODEL:
+                raise
+            logger.warning("A cine was not scored: %s", error.detail)
+        except Exception as error:
+            # Its text may quote the name of a file, and that can name a patient.
+            logger.warning("A cine was not scored (%s).", type(error).__name__)
+        return None
 
     def _score(self, id: str, path: str) -> Scored:
         weights, state = self._segmenter.weights(), _digest(path)

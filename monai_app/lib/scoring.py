@@ -7,6 +7,7 @@ import torch
 from angioseg.cine import CineError, read_label
 from angioseg.errors import AngioSegError
 from angioseg.metrics import compute_cldice
+from fastapi import HTTPException
 from monai.metrics import compute_dice
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.scoring import ScoringMethod
@@ -19,6 +20,7 @@ from lib.predictions import Predictions
 __all__ = ["CineScoring"]
 
 _TAG = DefaultLabelTag.FINAL
+_GONE = {"problem": "The cine or its label was removed meanwhile."}
 
 
 class CineScoring(ScoringMethod):
@@ -62,7 +64,9 @@ class CineScoring(ScoringMethod):
         return {"images": results}
 
     def _score(self, image: str, datastore: CineDatastore) -> dict:
-        label, path = datastore.get_label_uri(image, _TAG), datastore.get_image_uri(image)
+        path, label = datastore.get_image_uri(image), datastore.get_label_uri(image, _TAG)
+        if not path or not label:
+            return _GONE
         try:
             cine = self._cines.read(path)
             mask, listed = read_label(label)
@@ -82,7 +86,10 @@ class CineScoring(ScoringMethod):
             self._predictions.keep(version, image, predicted, cine, listed)
         known = datastore.get_label_info(image, _TAG).get("scores")
         known = known if isinstance(known, dict) else {}  # clients may write to a label's info
-        datastore.update_label_info(image, _TAG, {"scores": {**known, version: {**means, **agreed}}})
+        try:
+            datastore.update_label_info(image, _TAG, {"scores": {**known, version: {**means, **agreed}}})
+        except HTTPException:
+            return _GONE
         return {"version": version, "frames": frames, **means, **agreed}
 
     def _score_frame(self, cine, mask, frame: int, predicted: np.ndarray) -> dict:

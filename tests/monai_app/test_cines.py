@@ -44,6 +44,15 @@ def test_what_does_not_fit_is_not_kept(tmp_path):
     assert cache.read(path) is not cache.read(path)
 
 
+@pytest.mark.parametrize("name", ["cine.nrrd", "folder"])
+def test_a_file_that_is_gone_is_an_error_in_one_line(tmp_path, name):
+    cache = CineCache(max_bytes=1 << 20)
+    cache.read(write(tmp_path / name, 1))
+    (tmp_path / name).rename(tmp_path / "elsewhere")
+    with pytest.raises(CineError, match=rf"{name}: cannot be read: No such file or directory$"):
+        cache.read(str(tmp_path / name))
+
+
 def test_an_unreadable_file_is_an_error_each_time(tmp_path):
     (tmp_path / "cine.nrrd").write_bytes(b"NRRD0004\n")
     cache = CineCache(max_bytes=100)

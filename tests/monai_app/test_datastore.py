@@ -1,10 +1,12 @@
 """The cines of a folder: which they are, what they are called, and what may be done to them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from angioseg.cine import Cine, read_label, write_cine, write_label
 from fastapi import HTTPException
 from hypothesis import given
@@ -250,6 +252,52 @@ def test_an_upload_becomes_an_image(tmp_path):
     assert store.add_image("run", str(upload), {}) == "run"
     store.remove_image("run")
     assert list(studies.glob("run*")) == []
+
+
+RAMP = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4)
+OTHER_TIMES = Cine(RAMP, np.array([0.0, 40.0]), spacing=(0.2, 0.2), spacing_source="imager", name="other")
+
+
+@pytest.mark.parametrize(
+    ("there", "name", "cine", "answer"),
+    [
+        ("run.nrrd", "run", OTHER_TIMES, "run"),
+        ("run.nii.gz", "run", OTHER_TIMES, "run"),
+        ("a/run.nrrd", "a__run", OTHER_TIMES, "a__run"),
+        ("run.nrrd", "run", Cine(RAMP + 1, np.arange(2.0)), None),
+        ("run.nrrd", "run", Cine(RAMP.astype(np.uint16), np.arange(2.0)), None),
+        ("run.nrrd", "run", Cine(RAMP.reshape(4, 2, 4), np.arange(4.0)), None),
+        ("run.nrrd", "run", Cine(RAMP[:1], np.arange(1.0)), None),
+    ],
+)
+def test_a_cine_that_is_there_is_told_by_its_pixels(tmp_path, there, name, cine, answer):
+    studies, upload = tmp_path / "studies", tmp_path / "upload.nrrd"
+    (studies / there).parent.mkdir(parents=True)
+    write_cine(upload, Cine(RAMP, np.arange(2.0)))
+    if there.endswith(".nii.gz"):
+        sitk.WriteImage(sitk.ReadImage(str(upload)), str(studies / there))
+    else:
+        shutil.copyfile(upload, studies / there)
+    write_cine(upload, cine)
+    before = {path: path.read_bytes() for path in studies.rglob("*.n*")}
+    store = CineDatastore(str(studies))
+    if answer:
+        assert store.add_image(name, str(upload), {}) == answer
+    else:
+        with pytest.raises(HTTPException) as caught:
+            store.add_image(name, str(upload), {})
+        assert (caught.value.status_code, caught.value.detail[:22]) == (409, "There is another cine ")
+    assert {path: path.read_bytes() for path in studies.rglob("*.n*")} == before
+
+
+def test_a_cine_that_is_there_under_another_id_is_answered_with_that(tmp_path):
+    upload = write_upload(tmp_path)
+    studies = make(tmp_path / "studies", "run.dcm")
+    shutil.copyfile(upload, studies / "run.nrrd")
+    store = CineDatastore(str(studies))
+    (studies / "run.dcm").unlink()
+    assert store.add_image("run", str(upload), {}) == "run.nrrd"
+    assert store.list_images() == ["run.nrrd"]
 
 
 def test_information_cannot_move_an_image(tmp_path):

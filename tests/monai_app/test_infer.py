@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from angioseg.cine import Cine, read_cine, read_label, write_cine
+from angioseg.cine import Cine, read_cine, read_label, write_cine, write_label
 
 FRAMES = 4
 IMAGES = [
@@ -132,6 +132,21 @@ def test_a_mask_is_saved_when_asked_for(server, read, studies):
     saved, annotated = read_label(studies / "labels" / "original" / "IM000001.nrrd")
     assert np.array_equal(saved, mask)
     assert annotated == [0, 1]
+
+
+@pytest.mark.parametrize("tag", ["final", "Final"])
+def test_a_mask_of_the_model_never_takes_the_place_of_a_final_label(server, studies, cine, tmp_path, tag):
+    mask = np.zeros(cine.shape, np.uint8)
+    mask[0, 10:20, 10:20] = 1
+    write_label(tmp_path / "label.nrrd", mask, cine, [0])
+    files = {"label": ("label.nrrd", (tmp_path / "label.nrrd").read_bytes())}
+    assert server.send("PUT", "/datastore/label", params={"image": "run"}, files=files).status_code == 200
+    before = {path: path.read_bytes() for path in (studies / "labels").rglob("run.*")}
+    reply = server.infer(json.dumps({"frames": 0, "save_label": True, "label_tag": tag}), image="run")
+    line = 'What a model says does not become a "final" label: use another `label_tag`.'
+    assert (reply.status_code, reply.json()["detail"]) == (400, line)
+    assert {path: path.read_bytes() for path in (studies / "labels").rglob("run.*")} == before
+    assert server.send("DELETE", "/datastore/label", params={"id": "run", "tag": "final"}).status_code == 200
 
 
 def test_others_are_answered_while_it_infers(server):

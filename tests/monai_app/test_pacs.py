@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 import requests
-from angioseg.cine import read_label, write_label
+from angioseg.cine import Cine, read_cine, read_label, write_cine, write_label
 from angioseg.errors import AngioSegError
 from angioseg.paths import app_dir
 from angioseg.serve import start_server
@@ -242,6 +242,24 @@ def test_a_final_label_is_read_again_where_there_is_nothing_but_the_archive(arch
     first.remove_label(image, "final")
     first._look(at_once=True)
     assert image not in first.get_labeled_images()
+
+
+@needs_orthanc
+def test_a_cine_from_elsewhere_is_found_by_its_pixels(archive, open_archive, tmp_path):
+    datastore = open_archive("cache")
+    upload = tmp_path / "upload.nrrd"
+    for image in archive.clips:
+        cine = read_cine(archive.sources[image])
+        write_cine(upload, Cine(cine.frames, cine.times_ms * 2))
+        assert datastore.add_image("cine-0123456789ab", str(upload), {}) == image
+    for frames in (cine.frames[:, ::-1], cine.frames[:1], cine.frames.astype(np.uint16)):
+        write_cine(upload, Cine(frames, cine.times_ms[: len(frames)]))
+        with pytest.raises(HTTPException) as caught:
+            datastore.add_image("cine-0123456789ab", str(upload), {})
+        compared = len(archive.clips) if len(frames) == FRAMES else 0
+        line = f"The archive has no cine with these pixels (compared: {compared} of its size). Send the file"
+        assert (caught.value.status_code, caught.value.detail[: len(line)]) == (400, line)
+    assert set(datastore.list_images()) == set(archive.clips)
 
 
 @needs_orthanc

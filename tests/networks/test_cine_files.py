@@ -460,6 +460,14 @@ def test_nothing_there(name, said, tmp_path):
         read_cine(tmp_path / name)
 
 
+def test_no_name_is_not_the_working_folder(tmp_path, monkeypatch):
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "1.png")
+    monkeypatch.chdir(tmp_path)
+    assert read_cine(".").num_frames == 1
+    with pytest.raises(CineError, match="no file or folder is named"):
+        read_cine("")
+
+
 def test_nifti_beside_its_unpacked_self_is_refused(tmp_path, moving_pattern):
     for name in ("a.nii", "a.nii.gz"):
         sitk.WriteImage(sitk.GetImageFromArray(moving_pattern()), str(tmp_path / name))

@@ -1,7 +1,7 @@
 """Any file or folder to a cine."""
 
 import warnings
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 
 from angioseg.cine.cine import Cine, CineError
@@ -23,6 +23,8 @@ def read_cine(path: str | PathLike) -> Cine:
     Raises:
         CineError: with one line that says what is wrong with the file.
     """
+    if not fspath(path):  # pathlib takes it for the working folder
+        raise CineError("no file or folder is named")
     path = Path(path)
     try:
         # What libraries warn of quotes values of the file, and values may be names.

@@ -1,0 +1,141 @@
+"""Cines that are removed while the server runs: told so, and nothing else suffers."""
+
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+from angioseg.cine import Cine, read_label, write_cine, write_label
+from angioseg.versions import Versions
+from fastapi import HTTPException
+from lib.cines import CineCache
+from lib.datastore import CineDatastore
+from lib.infer import CineInferTask, SharedSegmenter
+from lib.predictions import Predictions
+from lib.scores import ScoreBoard
+from lib.scoring import CineScoring
+
+IMAGE = {"image": "gone"}
+LABEL = {"files": {"label": ("label.nrrd", b"")}}
+
+
+@pytest.fixture
+def gone(server, studies, cine, tmp_path):
+    """A cine that the server knows, with a final label, removed a moment ago; gives where it was, and its label."""
+    path, label = studies / "gone.nrrd", studies / "labels" / "final" / "gone.nrrd"
+    write_cine(path, cine)
+    write_label(tmp_path / "label.nrrd", np.ones(cine.shape, np.uint8), cine, [1])
+    files = {"label": ("label.nrrd", (tmp_path / "label.nrrd").read_bytes())}
+    assert server.send("PUT", "/datastore/label", params=IMAGE, files=files).status_code == 200
+    server.send("GET", "/datastore/")
+    shutil.move(path, tmp_path / "renamed.nrrd")
+    yield path, label
+    for left in (path, label):
+        left.unlink(missing_ok=True)
+
+
+def test_a_cine_that_is_gone_is_told_so_and_its_label_stays(server, gone, tmp_path):
+    path, label = gone
+    before = label.read_bytes()
+    for method, where, options in [
+        ("GET", "/angioseg/cine", {"params": IMAGE}),
+        ("PUT", "/datastore/label", {"params": IMAGE, **LABEL}),
+        ("POST", "/infer/angioseg", {"params": IMAGE}),
+        ("POST", "/infer/angioseg", {"params": IMAGE, "data": {"params": json.dumps({"save_label": True})}}),
+        ("GET", "/datastore/image", {"params": IMAGE}),
+        ("PUT", "/datastore/image/info", {"params": IMAGE}),
+        ("DELETE", "/datastore/", {"params": {"id": "gone"}}),
+        ("DELETE", "/datastore/label", {"params": {"id": "gone", "tag": "final"}}),
+    ]:
+        shutil.move(tmp_path / "renamed.nrrd", path)
+        server.send("GET", "/angioseg/cine", params=IMAGE)
+        shutil.move(path, tmp_path / "renamed.nrrd")
+        reply = server.send(method, where, **options)
+        assert (reply.status_code, "\n" in reply.json()["detail"]) == (404, False), where
+        assert label.read_bytes() == before
+    sample = server.send("POST", "/activelearning/first", json={})
+    assert (sample.status_code, sample.json().get("id") == "gone") == (200, False)
+
+    shutil.move(tmp_path / "renamed.nrrd", path)
+    assert server.send("GET", "/angioseg/cine", params=IMAGE).status_code == 200
+    info = server.send("GET", "/datastore/label/info", params={"label": "gone", "tag": "final"}).json()
+    assert (info["annotated_frames"], info["version"]) == ([1], 1)
+    assert read_label(label)[1] == [1]
+
+
+@pytest.fixture
+def segmenter(weights, tmp_path):
+    return SharedSegmenter(Versions(tmp_path / "models", weights), "cpu")
+
+
+def test_what_lies_in_the_working_folder_is_not_segmented_in_its_place(segmenter, studies, monkeypatch):
+    monkeypatch.chdir(studies / "frames")
+    with pytest.raises(HTTPException) as caught:
+        CineInferTask(segmenter, CineCache(1 << 20))({"image": ""})
+    assert (caught.value.status_code, caught.value.detail) == (404, "The cine was removed a moment ago.")
+
+
+def fails(error):
+    def fetch(path):
+        raise error
+
+    return fetch
+
+
+@pytest.mark.parametrize(
+    "fetch",
+    [
+        None,
+        fails(HTTPException(502, "The archive answered 404.")),
+        fails(RuntimeError("Doe^John.nrrd")),
+        fails(MemoryError()),
+    ],
+)
+def test_the_other_cines_are_scored(segmenter, tmp_path, caplog, fetch):
+    write_cine(tmp_path / "run.nrrd", Cine(np.arange(64 * 64, dtype=np.uint16).reshape(1, 64, 64), np.zeros(1)))
+    cines = CineCache(1 << 20)
+    cines.fetch = fetch
+    board = ScoreBoard(segmenter, cines, tmp_path / "scores")
+    board.want({"gone": str(tmp_path / "Doe^John.nrrd"), "run": str(tmp_path / "run.nrrd")})
+    while board.wait():
+        pass
+    assert board.get("run").scores
+    assert not getattr(board.get("gone"), "scores", ())
+    assert board.progress() == {"done": 2, "total": 2}
+    assert "Doe" not in caplog.text
+    assert "\n" not in "".join(record.getMessage() for record in caplog.records)
+
+    # What failed is tried again when it is wanted again.
+    cines.fetch = None
+    shutil.copyfile(tmp_path / "run.nrrd", tmp_path / "Doe^John.nrrd")
+    board.want({"gone": str(tmp_path / "Doe^John.nrrd")})
+    while board.wait():
+        time.sleep(0.01)
+    assert board.get("gone").scores
+
+
+@pytest.fixture
+def store(studies, cine, tmp_path, monkeypatch):
+    """One labelled cine, removed since the store looked."""
+    monkeypatch.setattr(CineDatastore, "scan_every_s", 60.0)
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    shutil.copyfile(studies / "run.dcm", folder / "run.dcm")
+    store = CineDatastore(str(folder))
+    write_label(tmp_path / "label.nrrd", np.ones(cine.shape, np.uint8), cine, [1])
+    store.save_label("run", str(tmp_path / "label.nrrd"), "final", {})
+    (folder / "run.dcm").unlink()
+    return store
+
+
+def test_a_scoring_goes_on_without_it(store, segmenter, tmp_path):
+    scoring = CineScoring(segmenter, CineCache(1 << 20), Predictions(tmp_path / "predictions"))
+    problem = {"problem": "The cine or its label was removed meanwhile."}
+    assert scoring({}, store) == {"images": {"run": problem}}
+
+
+def test_a_dataset_is_made_without_it(store):
+    with pytest.raises(HTTPException) as caught:
+        store.get_dataset_archive(None)
+    assert caught.value.status_code == 404
