@@ -217,8 +217,8 @@ class Client:
         timesMs: Sequence[float],
         spacing: tuple[float, float] = (1.0, 1.0),
         pixelSizeSource: str = "unknown",
-    ) -> None:
-        """Put a cine into the server's folder; one that is there already stays.
+    ) -> str:
+        """Put a cine into the server's folder; one that is there already, pixel by pixel, stays.
 
         Args:
             imageId: names no patient, and no other cine.
@@ -226,9 +226,16 @@ class Client:
             timesMs: T frame times in milliseconds.
             spacing: (row spacing, column spacing) in mm, or (1, 1).
             pixelSizeSource: where the spacing comes from.
+
+        Returns:
+            The id that the server knows it by.
+
+        Raises:
+            ServerError: one of its kinds; :class:`RequestRefused` when another cine has that id.
         """
         files = {"file": _file(_asNrrd(frames, timesMs, spacing, pixelSizeSource))}
-        self._line.request("PUT", "/datastore/", params={"image": imageId}, files=files)
+        reply = self._line.json("PUT", "/datastore/", params={"image": imageId}, files=files)
+        return str(reply.get("image") or imageId)
 
     def saveLabel(self, imageId: str, mask: np.ndarray, frames: Sequence[int], user: str = "") -> None:
         """Submit the vessels of some frames; the server knows nothing new of the others.

@@ -11,10 +11,10 @@ from AngioSegLib.errors import BadReply, CineUnusable
 from AngioSegLib.nrrd import NrrdImage
 from AngioSegLib.zipping import zipFolder
 
-__all__ = ["IMAGE_ID", "anonymousName", "cineFromNrrd", "fileToDecode"]
+__all__ = ["anonymousName", "cineFromNrrd", "fileToDecode", "imageIdOn"]
 
-IMAGE_ID = "AngioSeg.ImageId"
-"""Attribute of a cine's sequence: its id in the server's folder."""
+_IMAGE_ID = "AngioSeg.ImageId"
+_SERVER = "AngioSeg.Server"
 
 
 def fileToDecode(path: str | Path) -> bytes:
@@ -30,12 +30,13 @@ def fileToDecode(path: str | Path) -> bytes:
         raise CineUnusable(f"{path.name} cannot be read: {error.strerror or error}") from error
 
 
-def cineFromNrrd(image: NrrdImage, imageId: str = "", scene=None) -> CineSequence:
+def cineFromNrrd(image: NrrdImage, imageId: str = "", server: str = "", scene=None) -> CineSequence:
     """Put a cine into the scene as :func:`~AngioSegLib.cine.createCine` does.
 
     Args:
         image: as the server's decoding gives it.
         imageId: the cine's id in the server's folder, where it is from there.
+        server: the address of that server.
         scene: ``slicer.mrmlScene`` when not given.
 
     Raises:
@@ -51,8 +52,14 @@ def cineFromNrrd(image: NrrdImage, imageId: str = "", scene=None) -> CineSequenc
     name = _text(image.values.get("name", "")) or "cine"
     cine = createCine(image.array, times, image.spacing, source, name, scene)
     if imageId:
-        cine.sequence.SetAttribute(IMAGE_ID, imageId)
+        cine.sequence.SetAttribute(_IMAGE_ID, imageId)
+        cine.sequence.SetAttribute(_SERVER, server)
     return cine
+
+
+def imageIdOn(cine: CineSequence, server: str) -> str:
+    """A cine's id in a server's folder; empty when it is not from there: the same id may be another cine elsewhere."""
+    return (cine.sequence.GetAttribute(_IMAGE_ID) or "") if cine.sequence.GetAttribute(_SERVER) == server else ""
 
 
 def anonymousName(cine: CineSequence) -> str:

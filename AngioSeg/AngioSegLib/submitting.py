@@ -1,10 +1,8 @@
 """Accepted masks on their way to the server."""
 
-import numpy as np
-
-from AngioSegLib.cine import CineSequence
 from AngioSegLib.client import Client
-from AngioSegLib.loading import IMAGE_ID, anonymousName
+from AngioSegLib.errors import RequestRefused
+from AngioSegLib.loading import anonymousName, imageIdOn
 from AngioSegLib.reading import Reading
 
 __all__ = ["Submission"]
@@ -14,32 +12,36 @@ class Submission:
     """A copy of what is to be sent, so that :meth:`send` needs no scene.
 
     Args:
-        reading: its accepted frames are sent. A cine that is not from the server's folder is put there too, under a
-            name made of its pixels.
+        reading: its accepted frames are sent.
+        server: the address of the server that it is meant for.
 
     Attributes:
-        imageId: the cine's id on the server.
         frames: the numbers of the frames sent.
         digests: of their masks.
     """
 
-    def __init__(self, reading: Reading):
+    def __init__(self, reading: Reading, server: str):
         cine = reading.cine
         self._mask, self.frames, self.digests = reading.toSend()
-        known = cine.sequence.GetAttribute(IMAGE_ID)
-        self.imageId = known or anonymousName(cine)
-        self._pixels = None if known else _pixels(cine)
+        self._pixels = cine.frames(), cine.timesMs(), cine.spacing, cine.pixelSizeSource
+        self._server = server
+        self._imageId = imageIdOn(cine, server)
+        self._anonymous = anonymousName(cine)
 
     def send(self, client: Client) -> None:
         """Send it; on a worker's thread.
 
+        The pixels go first: the server says which of its cines they are, whatever was known of its folder before. Where
+        they are none, they are put there under a name that is made of them.
+
         Raises:
             ServerError: one of its kinds.
         """
-        if self._pixels is not None:
-            client.saveImage(self.imageId, *self._pixels)
-        client.saveLabel(self.imageId, self._mask, self.frames)
-
-
-def _pixels(cine: CineSequence) -> tuple[np.ndarray, np.ndarray, tuple[float, float], str]:
-    return cine.frames(), cine.timesMs(), cine.spacing, cine.pixelSizeSource
+        imageId = self._imageId if client.url == self._server else ""
+        try:
+            imageId = client.saveImage(imageId or self._anonymous, *self._pixels)
+        except RequestRefused:
+            if not imageId:
+                raise
+            imageId = client.saveImage(self._anonymous, *self._pixels)
+        client.saveLabel(imageId, self._mask, self.frames)

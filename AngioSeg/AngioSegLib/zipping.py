@@ -1,22 +1,27 @@
 """A folder of frames as one file."""
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
 __all__ = ["zipFolder"]
 
+_PARTS = re.compile("([0-9]+)")
+
 
 def zipFolder(folder: Path) -> bytes:
     """A zip archive of the files of a folder, and of its folder ``images`` where it has one.
 
-    They are named by their order, because a file's name may name a patient.
+    They are named by their order, because a file's name may name a patient; numbers in names count as numbers, so that
+    frame_2 comes before frame_10.
 
     Raises:
         OSError: when a file cannot be read.
     """
     images = folder / "images"
-    files = sorted(path for path in (images if images.is_dir() else folder).iterdir() if path.is_file())
+    files = [path for path in (images if images.is_dir() else folder).iterdir() if path.is_file()]
+    files.sort(key=lambda path: [int(part) if part.isdigit() else part for part in _PARTS.split(path.name.lower())])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for number, file in enumerate(files):

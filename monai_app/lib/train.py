@@ -171,6 +171,8 @@ def _labelled_clips(datastore: CineDatastore) -> list[dict]:
     clips = []
     for image in sorted(datastore.get_labeled_images()):
         path, label = datastore.get_image_uri(image), datastore.get_label_uri(image, DefaultLabelTag.FINAL)
+        if not path or not label:
+            continue  # removed a moment ago
         try:
             mask, frames = read_label(label)
         except AngioSegError:

@@ -46,10 +46,21 @@ def makeCine(scene):
 
 
 @pytest.fixture
-def server():
-    little = LittleServer()
-    yield little
-    little.stop()
+def makeServer():
+    """Start a little server; all of them are stopped in the end."""
+    with ExitStack() as running:
+
+        def make() -> LittleServer:
+            little = LittleServer()
+            running.callback(little.stop)
+            return little
+
+        yield make
+
+
+@pytest.fixture
+def server(makeServer):
+    return makeServer()
 
 
 @pytest.fixture

@@ -204,8 +204,10 @@ class LittleServer:
             self.labels.append((query["image"], frames, readNrrd(parts["label"][1]).array))
             self.json(handler, 200, {})
         elif handler.command == "PUT":
-            self.cines[query["image"]] = readNrrd(parts["file"][1])
-            self.json(handler, 200, {"image": query["image"]})
+            image = readNrrd(parts["file"][1])
+            known = self.cines.setdefault(query["image"], image)
+            same = np.array_equal(known.array, image.array)
+            self.json(handler, *((200, {"image": query["image"]}) if same else (409, {"detail": "Use another id."})))
         else:
             listed = {
                 name: sorted({f for n, frames, _ in self.labels for f in frames if n == name}) for name in self.cines

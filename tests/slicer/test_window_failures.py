@@ -307,3 +307,85 @@ def test_a_fault_in_the_module_is_shown_with_its_place(cine, connected, monkeypa
     connected.press("allButton")
     connected.idle()
     assert "stopped by a fault in AngioSeg: ZeroDivisionError" in connected.ui.progressLabel.text
+
+
+@pytest.fixture
+def accepted(cine, connected):
+    """The window with one accepted frame: (its mask, the name that its cine gets)."""
+    connected.press("thisFrameButton")
+    connected.idle()
+    connected.press("acceptButton")
+    return reading(connected).masks.maskOf(0), connected.ui.nameEdit.text
+
+
+@pytest.mark.parametrize("connectedThen", [True, False])
+def test_accepted_frames_outlive_their_scene_when_no_server_takes_them(accepted, connected, server, connectedThen):
+    import qt
+
+    mask, name = accepted
+    server.rude = lambda *_: True  # hangs up
+    if not connectedThen:
+        connected.press("connectButton")
+        connected.idle()
+        assert connected.ui.serverStateLabel.text.startswith("✕ Not reached")
+    words = ". Send them before" if connectedThen else ", and no server is connected. Keep them"
+    connected.dialogs.foresee(f"1 accepted frames are not sent{words}", qt.QMessageBox.Yes)
+    slicer.mrmlScene.Clear()
+    connected.idle()
+    assert "Of cines that were closed, not sent: 1 frames." in connected.ui.unsentLabel.text
+    # Slicer is not left with them unasked.
+    connected.dialogs.foresee("1 accepted frames of cines that were closed are not sent", qt.QMessageBox.No)
+    assert not connected.main.close()
+    server.rude = None
+    connected.press("connectButton")
+    connected.idle()
+    connected.press("submitButton")
+    connected.idle()
+    (imageId, frames, sent) = server.labels[0]
+    assert (imageId, frames) == (name, [0])
+    np.testing.assert_array_equal(sent[0], mask)
+    assert connected.ui.unsentLabel.text == ""
+    assert connected.main.close()
+
+
+def test_an_id_of_one_server_is_not_believed_on_another(connected, server, makeServer):
+    server.cines = {"run1": cineImage(1)}
+    server.samples = [{"id": "run1", "frame": 0, "score": 1.0, "why": "First."}]
+    connected.press("nextSampleButton")
+    connected.idle()
+    first = reading(connected).cine
+    other = makeServer()
+    other.cines = {"run1": cineImage(2)}
+    other.samples = [{"id": "run1", "frame": 0, "score": 1.0, "why": "Also called so."}]
+    connected.ui.addressEdit.text = other.url
+    connected.press("connectButton")
+    connected.idle()
+    connected.press("nextSampleButton")
+    connected.idle()
+    np.testing.assert_array_equal(reading(connected).cine.frames(), other.cines["run1"].array)
+    # What is made of the first goes there under a name of its own.
+    connected.widget.window.choose(first)
+    connected.press("thisFrameButton")
+    connected.idle()
+    connected.press("acceptButton")
+    connected.press("submitButton")
+    connected.idle()
+    imageId = other.labels[0][0]
+    assert imageId.startswith("cine-")
+    np.testing.assert_array_equal(other.cines[imageId].array, first.frames())
+
+
+def test_another_cine_under_a_known_id_does_not_get_its_label(connected, server):
+    server.cines = {"run1": cineImage(1)}
+    server.samples = [{"id": "run1", "frame": 0, "score": 1.0, "why": "First."}]
+    connected.press("nextSampleButton")
+    connected.idle()
+    cine = reading(connected).cine
+    server.cines = {"run1": cineImage(2)}  # its folder is another now
+    connected.press("thisFrameButton")
+    connected.idle()
+    connected.press("acceptButton")
+    connected.press("submitButton")
+    connected.idle()
+    assert server.labels[0][0].startswith("cine-")
+    np.testing.assert_array_equal(server.cines[server.labels[0][0]].array, cine.frames())

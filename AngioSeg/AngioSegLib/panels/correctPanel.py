@@ -19,7 +19,8 @@ class CorrectPanel(Panel):
 
     def __init__(self, window):
         super().__init__(window)
-        self._sending = False
+        self._sending = 0
+        self._kept: list[Submission] = []
         self._editor = slicer.qMRMLSegmentEditorWidget()
         self._editor.setMRMLScene(slicer.mrmlScene)
         self._editor.segmentationNodeSelectorVisible = False
@@ -54,20 +55,37 @@ class CorrectPanel(Panel):
         self.reading.accept(frame)
         self.window.say(_("Frame {frame} is accepted.").format(frame=frame))
 
+    @property
+    def kept(self) -> int:
+        """How many accepted frames of cines that are no longer in the scene wait to be sent, until Slicer is closed."""
+        return sum(len(submission.frames) for submission in self._kept)
+
+    def keep(self, reading: Reading) -> None:
+        """Remember a cine's accepted frames, for the time when a server is connected."""
+        client = self.connection.client
+        self._kept.append(Submission(reading, client.url if client else ""))
+
     def submit(self, reading: Reading | None = None, then=lambda: None) -> None:
-        """Send a cine's accepted frames.
+        """Send a cine's accepted frames, and those that are kept.
 
         Args:
             reading: the cine; the one on screen when not given.
-            then: called when the server has them.
+            then: called when the server has the cine's.
         """
+        kept, self._kept = self._kept, []
+        for submission in kept:
+            self._send(submission)
         reading = reading or self.reading
-        submission, client = Submission(reading), self.connection.client
-        self._sending = True
+        if reading is not None and reading.states.unsent():
+            self._send(Submission(reading, self.connection.client.url), reading, then)
+
+    def _send(self, submission: Submission, reading: Reading | None = None, then=lambda: None) -> None:
+        client = self.connection.client
+        self._sending += 1
 
         def sent(_nothing) -> None:
-            self._sending = False
-            if reading.inScene:
+            self._sending -= 1
+            if reading is not None and reading.inScene:
                 reading.states.setSent(submission.digests)
             frames = ", ".join(map(str, submission.frames))
             self.window.say(_("Sent: frames {frames}.").format(frames=frames))
@@ -75,8 +93,12 @@ class CorrectPanel(Panel):
             then()
 
         def failed(error) -> None:
-            self._sending = False
-            self.window.say(_("Not sent, and still here: {error}.").format(error=str(error).rstrip(".")))
+            self._sending -= 1
+            text = _("Not sent, and still here: {error}.")
+            if reading is None or not reading.inScene:
+                self._kept.append(submission)
+                text = _("Not sent, and kept until Slicer is closed: {error}. Connect, and press Submit.")
+            self.window.say(text.format(error=str(error).rstrip(".")))
 
         self.window.ask(lambda: submission.send(client), sent, failed)
 
@@ -112,11 +134,13 @@ class CorrectPanel(Panel):
             ui.takeBackButton, noMask or notAccepted, _("Stand by this mask no more; the server keeps what it has.")
         )
         unsent = reading.states.unsent() if reading else []
-        self.offer(ui.submitButton, noCine or self._whyNotSent(unsent), _("Send the accepted frames to the server."))
+        self.offer(ui.submitButton, self._whyNotSent(unsent), _("Send the accepted frames to the server."))
         ui.unsentLabel.text = self._unsentText(unsent)
 
     def _whyNotSent(self, unsent: list[int]) -> str:
-        if not unsent:
+        if self.reading is None and not self._kept:
+            return _("Choose a cine first.")
+        if not unsent and not self._kept:
             return _("No accepted frame waits to be sent.")
         if not self.connection.ready:
             return _("Connect to a server first.")
@@ -137,13 +161,14 @@ class CorrectPanel(Panel):
         return text.format(frame=frame, version=version)
 
     def _unsentText(self, unsent: list[int]) -> str:
+        kept = _("Of cines that were closed, not sent: {count} frames.").format(count=self.kept) if self._kept else ""
         if self.reading is None:
-            return ""
+            return kept
         states = self.reading.states.all()
         counts = {state: states.count(state) for state in ("corrected", "sent")}
         waiting = ", ".join(map(str, unsent)) if unsent else _("none")
         text = _("Accepted, not sent: {waiting}. Sent: {sent}. Corrected, not accepted: {corrected}.")
-        return text.format(waiting=waiting, **counts)
+        return " ".join(filter(None, (text.format(waiting=waiting, **counts), kept)))
 
     def _carry(self) -> None:
         changed, left = self.reading.carry(self.reading.cine.currentFrame, self.ui.reachSpin.value)

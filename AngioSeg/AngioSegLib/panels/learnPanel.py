@@ -3,7 +3,7 @@
 import slicer
 from slicer.i18n import tr as _
 
-from AngioSegLib.loading import IMAGE_ID, cineFromNrrd
+from AngioSegLib.loading import cineFromNrrd, imageIdOn
 from AngioSegLib.panels.panel import Panel
 from AngioSegLib.panels.viewing import setWindow
 
@@ -96,40 +96,39 @@ class LearnPanel(Panel):
 
     def _ask(self) -> None:
         client, strategy = self.connection.client, self.ui.strategyCombo.currentText
-        known = {_imageId(reading) for reading in self.window.readings()}
+        known = self._known(client.url)
 
         def work():
             sample = client.nextSample(strategy)
             return sample, client.image(sample["id"]) if sample and sample["id"] not in known else None
 
         self._asking, self._noneLeft = True, False
-        self.window.ask(work, self._got, self._failed)
+        self.window.ask(work, lambda answer: self._got(answer, client.url), self._failed)
+
+    def _known(self, server: str) -> dict:
+        """The cines of the scene that are in a server's folder, by their ids there."""
+        return {imageIdOn(reading.cine, server): reading.cine for reading in self.window.readings()}
 
     def _failed(self, error) -> None:
         self._asking = False
         self.window.say(str(error))
 
-    def _got(self, answer) -> None:
+    def _got(self, answer, server: str) -> None:
         sample, image = answer
         self._asking = False
         self._sample, self._noneLeft = sample, sample is None
         if sample is None:
             return
         if image is not None:
-            cine = cineFromNrrd(image, sample["id"])
+            cine = cineFromNrrd(image, sample["id"], server)
             setWindow(cine)
         else:
-            known = [reading for reading in self.window.readings() if _imageId(reading) == sample["id"]]
-            if not known:
+            cine = self._known(server).get(sample["id"])
+            if cine is None:
                 self.window.say(_("The cine was removed meanwhile; ask again."))
                 return
-            cine = known[0].cine
         self.window.choose(cine)
         if not 0 <= sample["frame"] < cine.numFrames:
             self.window.say(_("The server named frame {frame}, which the cine has not.").format(frame=sample["frame"]))
             return
         self.window.see.goTo(sample["frame"])
-
-
-def _imageId(reading) -> str | None:
-    return reading.cine.sequence.GetAttribute(IMAGE_ID)

@@ -22,27 +22,37 @@ class Leaving:
             self._main.installEventFilter(self._filter)
 
     def unsent(self) -> int:
-        """Accepted frames of all cines that the server does not have."""
+        """Accepted frames of all cines in the scene that the server does not have."""
         return sum(len(reading.states.unsent()) for reading in self._window.readings())
 
     def mayQuit(self) -> bool:
         """Whether Slicer may be closed now."""
-        count = self.unsent()
-        if not count:
+        count, kept = self.unsent(), self._window.correct.kept
+        lost = []
+        if count:
+            lost.append(_("{count} accepted frames are not sent, and are lost unless the scene is saved."))
+        if kept:
+            lost.append(_("{kept} accepted frames of cines that were closed are not sent, and are lost."))
+        if not lost:
             return True
-        question = _("{count} accepted frames are not sent, and are lost unless the scene is saved. Quit all the same?")
-        return slicer.util.confirmYesNoDisplay(question.format(count=count), windowTitle="AngioSeg")
+        question = " ".join((*lost, _("Quit all the same?"))).format(count=count, kept=kept)
+        return slicer.util.confirmYesNoDisplay(question, windowTitle="AngioSeg")
 
     def beforeSceneCloses(self) -> None:
-        """The scene's end cannot be stopped, but what is in it can still be sent."""
-        count = self.unsent()
-        if not count or not self._window.connection.ready:
+        """The scene's end cannot be stopped, but what is in it can still be sent, or kept until it can be."""
+        if not (count := self.unsent()):
             return
-        question = _("{count} accepted frames are not sent. Send them before the scene is closed?").format(count=count)
-        if slicer.util.confirmYesNoDisplay(question, windowTitle="AngioSeg"):
+        ready, correct = self._window.connection.ready, self._window.correct
+        if ready:
+            question = _("{count} accepted frames are not sent. Send them before the scene is closed?")
+        else:
+            question = _(
+                "{count} accepted frames are not sent, and no server is connected. Keep them, to be sent when one is?"
+            )
+        if slicer.util.confirmYesNoDisplay(question.format(count=count), windowTitle="AngioSeg"):
             for reading in self._window.readings():
                 if reading.states.unsent():
-                    self._window.correct.submit(reading)
+                    (correct.submit if ready else correct.keep)(reading)
 
     def close(self) -> None:
         """Ask no more."""
