@@ -348,6 +348,29 @@ def test_accepted_frames_outlive_their_scene_when_no_server_takes_them(accepted,
     assert connected.main.close()
 
 
+def test_slicer_is_not_closed_unasked_while_frames_are_on_their_way(accepted, connected, server):
+    import qt
+
+    goOn = threading.Event()
+    server.rude = lambda *_: goOn.wait(20) and False
+    connected.dialogs.foresee("1 accepted frames are not sent. Send them before", qt.QMessageBox.Yes)
+    slicer.mrmlScene.Clear()
+    connected.dialogs.foresee("1 accepted frames of cines that were closed are not sent", qt.QMessageBox.No)
+    assert not connected.main.close()
+    goOn.set()
+    connected.idle()
+    assert connected.main.close()
+
+
+def test_a_cine_that_is_removed_takes_no_other_with_it(accepted, connected, makeCine):
+    other = makeCine(4, name="run 2")
+    connected.ui.cineSelector.choose("run 2")
+    for node in (other.browser, other.sequence, other.proxy):
+        slicer.mrmlScene.RemoveNode(node)
+    connected.turn()
+    assert connected.widget.leaving.unsent() == 1
+
+
 def test_an_id_of_one_server_is_not_believed_on_another(connected, server, makeServer):
     server.cines = {"run1": cineImage(1)}
     server.samples = [{"id": "run1", "frame": 0, "score": 1.0, "why": "First."}]

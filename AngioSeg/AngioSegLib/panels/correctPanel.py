@@ -19,7 +19,7 @@ class CorrectPanel(Panel):
 
     def __init__(self, window):
         super().__init__(window)
-        self._sending = 0
+        self._sending: list[tuple[Submission, Reading | None]] = []
         self._kept: list[Submission] = []
         self._editor = slicer.qMRMLSegmentEditorWidget()
         self._editor.setMRMLScene(slicer.mrmlScene)
@@ -57,8 +57,9 @@ class CorrectPanel(Panel):
 
     @property
     def kept(self) -> int:
-        """How many accepted frames of cines that are no longer in the scene wait to be sent, until Slicer is closed."""
-        return sum(len(submission.frames) for submission in self._kept)
+        """How many accepted frames of cines that are no longer in the scene are not sent yet."""
+        leaving = [submission for submission, reading in self._sending if reading is None or not reading.inScene]
+        return sum(len(submission.frames) for submission in (*self._kept, *leaving))
 
     def keep(self, reading: Reading) -> None:
         """Remember a cine's accepted frames, for the time when a server is connected."""
@@ -80,11 +81,11 @@ class CorrectPanel(Panel):
             self._send(Submission(reading, self.connection.client.url), reading, then)
 
     def _send(self, submission: Submission, reading: Reading | None = None, then=lambda: None) -> None:
-        client = self.connection.client
-        self._sending += 1
+        client, sending = self.connection.client, (submission, reading)
+        self._sending.append(sending)
 
         def sent(_nothing) -> None:
-            self._sending -= 1
+            self._sending.remove(sending)
             if reading is not None and reading.inScene:
                 reading.states.setSent(submission.digests)
             frames = ", ".join(map(str, submission.frames))
@@ -93,7 +94,7 @@ class CorrectPanel(Panel):
             then()
 
         def failed(error) -> None:
-            self._sending -= 1
+            self._sending.remove(sending)
             text = _("Not sent, and still here: {error}.")
             if reading is None or not reading.inScene:
                 self._kept.append(submission)

@@ -117,14 +117,16 @@ class Window(VTKObservationMixin):
         self.reading = known
         for node in (known.cine.browser, known.masks.proxy, known.masks.sequence):
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onChange)
-        for event in (slicer.vtkSegmentation.SourceRepresentationModified, slicer.vtkSegmentation.SegmentModified):
-            self.addObserver(known.masks.proxy.GetSegmentation(), event, self._onChange)
+        segmentation = known.masks.proxy.GetSegmentation()
+        for event in ("SourceRepresentationModified", "SegmentModified", "SegmentAdded", "SegmentRemoved"):
+            self.addObserver(segmentation, getattr(slicer.vtkSegmentation, event), self._onChange)
 
     def forgetCine(self) -> None:
         """The cine, its masks or the whole scene is gone: nobody waits for its frames any more."""
-        for reading in self._readings.values():
-            reading.cancel()
-        self._readings.clear()
+        closing = slicer.mrmlScene.IsClosing()
+        gone = [id for id, reading in self._readings.items() if closing or not reading.inScene]
+        for id in gone:
+            self._readings.pop(id).cancel()
         self.chooseNode(None)
 
     def running(self) -> Reading | None:
