@@ -10,7 +10,7 @@ from AngioSegLib.client import Client, InferReply
 from AngioSegLib.clipRecord import ClipRecord
 from AngioSegLib.clipSegmenter import ClipSegmenter
 from AngioSegLib.frameStates import FrameStates
-from AngioSegLib.history import History
+from AngioSegLib.history import Action, History
 from AngioSegLib.segmentation import createSegmentation, segmentationOfCine
 from AngioSegLib.worker import Worker
 
@@ -43,7 +43,9 @@ class Reading:
         self._segmenter: ClipSegmenter | None = None
         self._client: Client | None = None
         self._mayReplace: dict[int, str | None] = {}
-        self._fromModel: dict[int, np.ndarray] = {}
+        self._run = Action("segmentation")
+        # Its masks, packed, by digest and not by frame: an undo brings back which of them the frame had.
+        self._fromModel: dict[str, np.ndarray] = {}
 
     @property
     def inScene(self) -> bool:
@@ -95,7 +97,6 @@ class Reading:
         """
         self._mayReplace = {frame: self.states.digest(frame) for frame in replace}
         self.kept = []
-        self.history.begin("segmentation")
         self._start(client, frames)
 
     @property
@@ -111,6 +112,7 @@ class Reading:
         segmenter = self.segmenter(client)
         # Key frames are ranked over all that is known of the cine, and not over this run alone.
         segmenter.measures = self.record.measures
+        self._run = Action("segmentation")
         segmenter.start(frames=frames)
 
     def cancel(self) -> None:
@@ -125,9 +127,10 @@ class Reading:
         frames = [frame for frame in reply.frames if not self._isUsers(frame) or self._given(frame)]
         self.kept += [frame for frame in reply.frames if frame not in frames]
         masks = reply.mask[frames]
-        self.history.change(frames, lambda: self.masks.setMask(frames, masks))
-        self.states.setSaidByModel({frame: self.states.digest(frame) for frame in frames})
-        self._fromModel.update(zip(frames, masks, strict=True))
+        self.history.change(self._run, frames, lambda: self.masks.setMask(frames, masks))
+        said = {frame: self.states.digest(frame) for frame in frames}
+        self.states.setSaidByModel(said)
+        self._fromModel.update({said[frame]: np.packbits(mask) for frame, mask in zip(frames, masks, strict=True)})
         self.record.add(reply.measures, reply.params.get("model", {}))
 
     def _given(self, frame: int) -> bool:
@@ -137,9 +140,8 @@ class Reading:
 
     def beginByHand(self, frame: int) -> None:
         """Give a frame an empty mask to paint on."""
-        self.history.begin("empty mask")
         empty = np.zeros((1, *self.masks.size), np.uint8)
-        self.history.change([frame], lambda: self.masks.setMask([frame], empty))
+        self.history.change(Action("empty mask"), [frame], lambda: self.masks.setMask([frame], empty))
 
     def accept(self, frame: int) -> None:
         """Note that the frame's mask is right as it is."""
@@ -158,8 +160,9 @@ class Reading:
         Returns:
             (the frames changed, the frames left alone).
         """
-        self.history.begin("carrying")
+        action = Action("carrying")
         corrected, grey = self.masks.maskOf(frame), self.cine.frame(frame)
+        fromModel = self._maskFromModel(frame)
         changed, left = [], []
         for side in (-1, 1):
             for distance in range(1, reach + 1):
@@ -169,12 +172,19 @@ class Reading:
                 if self._isUsers(neighbour):
                     left.append(neighbour)
                     continue
-                before = self._fromModel.get(frame) if self.states.of(neighbour) == "model" else None
+                before = fromModel if self.states.of(neighbour) == "model" else None
                 shift = shiftBetween(grey, self.cine.frame(neighbour), corrected)
                 mask = carryCorrection(corrected, before, self.masks.maskOf(neighbour), shift)
-                self.history.change([neighbour], lambda n=neighbour, m=mask: self.masks.setMask([n], m[None]))
+                self.history.change(action, [neighbour], lambda n=neighbour, m=mask: self.masks.setMask([n], m[None]))
                 changed.append(neighbour)
         return sorted(changed), sorted(left)
+
+    def _maskFromModel(self, frame: int) -> np.ndarray | None:
+        packed = self._fromModel.get(self.states.saidByModel(frame))
+        if packed is None:
+            return None
+        rows, columns = self.masks.size
+        return np.unpackbits(packed, count=rows * columns).reshape(rows, columns)
 
     def undo(self) -> tuple[list[int], list[int]]:
         """Undo the last action; see :meth:`AngioSegLib.history.History.undo`."""

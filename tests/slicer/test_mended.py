@@ -1,7 +1,10 @@
 """A user's detours that once lost work: segments of the user's own, undo between runs, a video in between."""
 
+import threading
+
 import numpy as np
 import pytest
+from AngioSegLib.carry import carryCorrection, shiftBetween
 from host import useProperties
 from littleServer import bright
 
@@ -72,3 +75,105 @@ def test_what_is_painted_in_another_segment_is_the_users_and_counts(cine, connec
     connected.press("submitButton")
     connected.idle()
     np.testing.assert_array_equal(server.labels[0][2][3], corrected)
+
+
+@pytest.fixture
+def half(cine, connected, server):
+    """Segmenting is half-way: four frames are there, and the server holds the next until the event is set."""
+    goOn, seen = threading.Event(), []
+
+    def rude(handler, method, path):
+        if path.startswith("/infer"):
+            seen.append(path)
+            if len(seen) == 2:
+                goOn.wait(20)
+
+    server.rude = rude
+    connected.press("allButton")
+    connected.until(lambda: reading(connected).progress.done == 4 and len(seen) == 2)
+    yield goOn
+    goOn.set()
+
+
+def finish(host, half):
+    half.set()
+    host.idle()
+    assert not reading(host).running
+
+
+def states(host):
+    return "".join(state[0] for state in reading(host).states.all())
+
+
+def undo(host):
+    host.press("undoButton")
+    return states(host)
+
+
+def test_go_on_after_undo_is_an_action_of_its_own(half, cine, connected):
+    connected.press("cancelButton")
+    assert undo(connected) == "nnnnnnnnnn"
+    connected.press("goOnButton")
+    finish(connected, half)
+    assert states(connected) == "nnnnmmmmmm"
+    assert undo(connected) == "nnnnnnnnnn"
+    assert connected.why("undoButton") == "There is nothing to undo."
+
+
+@pytest.mark.parametrize(
+    ("frame", "button", "finished", "undone"),
+    [(9, "blankButton", "mmmmmmmmmc", "mmmmmmmmmn"), (1, "carryButton", "cccmmmmmmm", "mcmmmmmmmm")],
+)
+def test_what_the_user_does_during_a_run_is_undone_alone(half, cine, connected, frame, button, finished, undone):
+    cine.goTo(frame)
+    connected.look()
+    if button == "carryButton":
+        connected.widget.window.correct._editor.paint(slice(0, 7), slice(0, 9))
+        connected.ui.reachSpin.value = 1
+        connected.look()
+    connected.press(button)
+    finish(connected, half)
+    assert states(connected) == finished
+    assert undo(connected) == undone
+    left = "nnnnnnnnnn" if frame == 9 else "ncnnnnnnnn"
+    assert undo(connected) == left
+    assert connected.why("undoButton") == "There is nothing to undo."
+
+
+def test_an_action_that_changes_nothing_is_none_to_undo(cine, connected, server):
+    for frame in (0, 1):
+        cine.goTo(frame)
+        connected.look()
+        connected.press("blankButton")
+    cine.goTo(0)
+    connected.ui.reachSpin.value = 1
+    connected.look()
+    connected.press("carryButton")
+    assert "Carried to frames none." in connected.ui.nextStepLabel.text
+    server.rude = lambda *_: True  # hangs up
+    cine.goTo(5)
+    connected.look()
+    connected.press("thisFrameButton")
+    connected.idle()
+    assert reading(connected).history.last == "empty mask"
+
+
+def test_carrying_after_an_undo_carries_the_correction_of_the_mask_that_came_back(cine, connected, monkeypatch):
+    segmentAll(connected)
+    first = reading(connected).masks.mask()
+    # Another model.
+    monkeypatch.setattr("littleServer.bright", lambda frames: 1 - bright(frames))
+    segmentAll(connected)
+    assert (reading(connected).masks.mask() != first).all()
+    assert undo(connected) == "mmmmmmmmmm"
+    cine.goTo(5)
+    connected.look()
+    connected.widget.window.correct._editor.paint(slice(0, 3), slice(0, 4))
+    connected.ui.reachSpin.value = 1
+    connected.look()
+    connected.press("carryButton")
+    corrected = reading(connected).masks.maskOf(5)
+    for neighbour in (4, 6):
+        shift = shiftBetween(cine.frame(5), cine.frame(neighbour), corrected)
+        expected = carryCorrection(corrected, first[5], first[neighbour], shift)
+        np.testing.assert_array_equal(reading(connected).masks.maskOf(neighbour), expected)
