@@ -12,6 +12,7 @@ from AngioSegLib.clipSegmenter import ClipSegmenter
 from AngioSegLib.frameStates import FrameStates
 from AngioSegLib.history import Action, History
 from AngioSegLib.segmentation import createSegmentation, segmentationOfCine
+from AngioSegLib.uploadedCine import UploadedCine
 from AngioSegLib.worker import Worker
 
 __all__ = ["Reading"]
@@ -42,6 +43,7 @@ class Reading:
         self._worker = worker
         self._segmenter: ClipSegmenter | None = None
         self._client: Client | None = None
+        self._uploaded = UploadedCine(cine)
         self._mayReplace: dict[int, str | None] = {}
         self._run = Action("segmentation")
         # Its masks, packed, by digest and not by frame: an undo brings back which of them the frame had.
@@ -55,20 +57,9 @@ class Reading:
 
     # By the server.
 
-    def segmenter(self, client: Client) -> ClipSegmenter:
-        """The one that segments this cine on that server; it knows the cine there."""
-        if self._segmenter is None or client is not self._client:
-            self._client = client
-            self._segmenter = ClipSegmenter(
-                self.cine,
-                client,
-                self.masks,
-                _CHUNK,
-                worker=self._worker,
-                place=self._place,
-                complete=self.record.setKeyFrames,
-            )
-        return self._segmenter
+    def uploaded(self, client: Client) -> UploadedCine:
+        """The cine as that server has it, for what is asked of it besides segmenting."""
+        return self._segmenter.uploaded if client is self._client else self._uploaded
 
     @property
     def running(self) -> bool:
@@ -109,11 +100,23 @@ class Reading:
         self._start(client, self.left)
 
     def _start(self, client: Client, frames: Sequence[int]) -> None:
-        segmenter = self.segmenter(client)
+        segmenter = self._segmenter if client is self._client else self._newSegmenter(client)
         # Key frames are ranked over all that is known of the cine, and not over this run alone.
         segmenter.measures = self.record.measures
-        self._run = Action("segmentation")
         segmenter.start(frames=frames)
+        # Not before it has started: the last one knows what is left.
+        self._segmenter, self._client, self._run = segmenter, client, Action("segmentation")
+
+    def _newSegmenter(self, client: Client) -> ClipSegmenter:
+        return ClipSegmenter(
+            self.cine,
+            client,
+            self.masks,
+            _CHUNK,
+            worker=self._worker,
+            place=self._place,
+            complete=self.record.setKeyFrames,
+        )
 
     def cancel(self) -> None:
         """End the run; what is finished stays."""

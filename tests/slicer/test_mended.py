@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 from AngioSegLib.carry import carryCorrection, shiftBetween
+from AngioSegLib.errors import CineUnusable
 from host import useProperties
 from littleServer import bright
 
@@ -177,3 +178,60 @@ def test_carrying_after_an_undo_carries_the_correction_of_the_mask_that_came_bac
         shift = shiftBetween(cine.frame(5), cine.frame(neighbour), corrected)
         expected = carryCorrection(corrected, first[5], first[neighbour], shift)
         np.testing.assert_array_equal(reading(connected).masks.maskOf(neighbour), expected)
+
+
+def video(host, folder):
+    host.ui.folderEdit.text = str(folder)
+    host.press("exportVideoButton")
+
+
+def test_a_video_after_a_new_connection_leaves_go_on_what_it_needs(half, cine, connected, server, tmp_path):
+    server.rude = lambda *_: True  # hangs up
+    finish(connected, half)
+    server.rude = None
+    server.sessions.clear()
+    connected.press("connectButton")
+    connected.idle()
+    for _ in range(2):
+        video(connected, tmp_path)
+        connected.idle()
+        assert (tmp_path / f"{connected.ui.nameEdit.text}.mp4").read_bytes() == b"a video"
+    # The server has the cine from before, and once more for the videos.
+    assert len(server.uploads) == 2
+    connected.press("goOnButton")
+    connected.idle()
+    assert states(connected) == "mmmmmmmmmm"
+    np.testing.assert_array_equal(reading(connected).masks.mask(), bright(cine.frames()))
+
+
+def test_a_video_with_a_new_connection_during_a_run_leaves_cancel_to_it(half, cine, connected, server, tmp_path):
+    before, hold = connected.widget.window.connection.client, threading.Event()
+    # The new connection comes after the second range of frames, and before the third.
+    server.rude = lambda handler, method, path: path.startswith("/infer") and hold.wait(20) and False
+    connected.press("connectButton")
+    half.set()
+    connected.until(lambda: connected.widget.window.connection.client is not before)
+    connected.look()
+    video(connected, tmp_path)
+    assert reading(connected).running
+    connected.press("cancelButton")
+    hold.set()
+    connected.idle()
+    assert (reading(connected).running, reading(connected).progress.cancelled) == (False, True)
+    assert (tmp_path / f"{connected.ui.nameEdit.text}.mp4").exists()
+
+
+def test_a_run_that_cannot_begin_on_another_server_leaves_go_on_what_it_needs(half, cine, connected, monkeypatch):
+    connected.press("cancelButton")
+    finish(connected, half)
+    connected.press("connectButton")
+    connected.idle()
+    left = reading(connected).left
+    with monkeypatch.context() as patch:
+        patch.setattr(reading(connected).cine, "frames", lambda: (_ for _ in ()).throw(CineUnusable("no pixels")))
+        connected.press("goOnButton")
+    assert "no pixels" in connected.ui.nextStepLabel.text
+    assert reading(connected).left == left
+    connected.press("goOnButton")
+    connected.idle()
+    assert states(connected) == "mmmmmmmmmm"
