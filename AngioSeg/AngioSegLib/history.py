@@ -7,7 +7,22 @@ import numpy as np
 from AngioSegLib.frameStates import FrameStates
 from AngioSegLib.segmentation import SegmentationSequence
 
-__all__ = ["History"]
+__all__ = ["Action", "History"]
+
+
+class Action:
+    """Changes that are undone together. Several can be under way: the user acts while a run goes on.
+
+    Args:
+        name: what it is called.
+
+    Attributes:
+        changes: by frame, what was there before (packed mask or None, digest of the model's) and the digest after.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+        self.changes: dict[int, tuple[tuple[bytes | None, str | None], str | None]] = {}
 
 
 class History:
@@ -21,31 +36,29 @@ class History:
     def __init__(self, masks: SegmentationSequence, states: FrameStates):
         self._masks = masks
         self._states = states
-        self._actions: list[tuple[str, dict[int, tuple]]] = []
+        self._actions: list[Action] = []
 
     @property
     def last(self) -> str:
         """What :meth:`undo` would undo, or ""."""
-        return self._actions[-1][0] if self._actions else ""
+        return self._actions[-1].name if self._actions else ""
 
-    def begin(self, name: str) -> None:
-        """Start an action; all changes until the next one belong to it."""
-        self._actions.append((name, {}))
-
-    def change(self, frames: Iterable[int], change: Callable[[], None]) -> None:
+    def change(self, action: Action, frames: Iterable[int], change: Callable[[], None]) -> None:
         """Make a change to some frames' masks.
 
         Args:
+            action: what the change belongs to; with its first one it becomes the last action.
             frames: their numbers.
             change: makes it.
         """
         frames = list(frames)
         before = {frame: (self._packed(frame), self._states.saidByModel(frame)) for frame in frames}
         change()
-        changes = self._actions[-1][1]
+        if frames and not action.changes:
+            self._actions.append(action)
         for frame in frames:
-            first = changes[frame][0] if frame in changes else before[frame]
-            changes[frame] = (first, self._states.digest(frame))
+            first = action.changes[frame][0] if frame in action.changes else before[frame]
+            action.changes[frame] = (first, self._states.digest(frame))
 
     def undo(self) -> tuple[list[int], list[int]]:
         """Undo the last action, but not where the user has painted since.
@@ -53,7 +66,9 @@ class History:
         Returns:
             (the frames that are as they were, the frames left alone).
         """
-        _, changes = self._actions.pop()
+        action = self._actions.pop()
+        # A run that goes on after its undo changes masks anew.
+        changes, action.changes = action.changes, {}
         undone = [frame for frame, (_, after) in changes.items() if self._states.digest(frame) == after]
         for frame in undone:
             packed, said = changes[frame][0]

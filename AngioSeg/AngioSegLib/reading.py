@@ -10,8 +10,9 @@ from AngioSegLib.client import Client, InferReply
 from AngioSegLib.clipRecord import ClipRecord
 from AngioSegLib.clipSegmenter import ClipSegmenter
 from AngioSegLib.frameStates import FrameStates
-from AngioSegLib.history import History
+from AngioSegLib.history import Action, History
 from AngioSegLib.segmentation import createSegmentation, segmentationOfCine
+from AngioSegLib.uploadedCine import UploadedCine
 from AngioSegLib.worker import Worker
 
 __all__ = ["Reading"]
@@ -42,8 +43,11 @@ class Reading:
         self._worker = worker
         self._segmenter: ClipSegmenter | None = None
         self._client: Client | None = None
+        self._uploaded = UploadedCine(cine)
         self._mayReplace: dict[int, str | None] = {}
-        self._fromModel: dict[int, np.ndarray] = {}
+        self._run = Action("segmentation")
+        # Its masks, packed, by digest and not by frame: an undo brings back which of them the frame had.
+        self._fromModel: dict[str, np.ndarray] = {}
 
     @property
     def inScene(self) -> bool:
@@ -53,20 +57,9 @@ class Reading:
 
     # By the server.
 
-    def segmenter(self, client: Client) -> ClipSegmenter:
-        """The one that segments this cine on that server; it knows the cine there."""
-        if self._segmenter is None or client is not self._client:
-            self._client = client
-            self._segmenter = ClipSegmenter(
-                self.cine,
-                client,
-                self.masks,
-                _CHUNK,
-                worker=self._worker,
-                place=self._place,
-                complete=self.record.setKeyFrames,
-            )
-        return self._segmenter
+    def uploaded(self, client: Client) -> UploadedCine:
+        """The cine as that server has it, for what is asked of it besides segmenting."""
+        return self._segmenter.uploaded if client is self._client else self._uploaded
 
     @property
     def running(self) -> bool:
@@ -95,7 +88,6 @@ class Reading:
         """
         self._mayReplace = {frame: self.states.digest(frame) for frame in replace}
         self.kept = []
-        self.history.begin("segmentation")
         self._start(client, frames)
 
     @property
@@ -108,10 +100,23 @@ class Reading:
         self._start(client, self.left)
 
     def _start(self, client: Client, frames: Sequence[int]) -> None:
-        segmenter = self.segmenter(client)
+        segmenter = self._segmenter if client is self._client else self._newSegmenter(client)
         # Key frames are ranked over all that is known of the cine, and not over this run alone.
         segmenter.measures = self.record.measures
         segmenter.start(frames=frames)
+        # Not before it has started: the last one knows what is left.
+        self._segmenter, self._client, self._run = segmenter, client, Action("segmentation")
+
+    def _newSegmenter(self, client: Client) -> ClipSegmenter:
+        return ClipSegmenter(
+            self.cine,
+            client,
+            self.masks,
+            _CHUNK,
+            worker=self._worker,
+            place=self._place,
+            complete=self.record.setKeyFrames,
+        )
 
     def cancel(self) -> None:
         """End the run; what is finished stays."""
@@ -125,9 +130,10 @@ class Reading:
         frames = [frame for frame in reply.frames if not self._isUsers(frame) or self._given(frame)]
         self.kept += [frame for frame in reply.frames if frame not in frames]
         masks = reply.mask[frames]
-        self.history.change(frames, lambda: self.masks.setMask(frames, masks))
-        self.states.setSaidByModel({frame: self.states.digest(frame) for frame in frames})
-        self._fromModel.update(zip(frames, masks, strict=True))
+        self.history.change(self._run, frames, lambda: self.masks.setMask(frames, masks))
+        said = {frame: self.states.digest(frame) for frame in frames}
+        self.states.setSaidByModel(said)
+        self._fromModel.update({said[frame]: np.packbits(mask) for frame, mask in zip(frames, masks, strict=True)})
         self.record.add(reply.measures, reply.params.get("model", {}))
 
     def _given(self, frame: int) -> bool:
@@ -137,9 +143,8 @@ class Reading:
 
     def beginByHand(self, frame: int) -> None:
         """Give a frame an empty mask to paint on."""
-        self.history.begin("empty mask")
         empty = np.zeros((1, *self.masks.size), np.uint8)
-        self.history.change([frame], lambda: self.masks.setMask([frame], empty))
+        self.history.change(Action("empty mask"), [frame], lambda: self.masks.setMask([frame], empty))
 
     def accept(self, frame: int) -> None:
         """Note that the frame's mask is right as it is."""
@@ -158,8 +163,9 @@ class Reading:
         Returns:
             (the frames changed, the frames left alone).
         """
-        self.history.begin("carrying")
+        action = Action("carrying")
         corrected, grey = self.masks.maskOf(frame), self.cine.frame(frame)
+        fromModel = self._maskFromModel(frame)
         changed, left = [], []
         for side in (-1, 1):
             for distance in range(1, reach + 1):
@@ -169,12 +175,19 @@ class Reading:
                 if self._isUsers(neighbour):
                     left.append(neighbour)
                     continue
-                before = self._fromModel.get(frame) if self.states.of(neighbour) == "model" else None
+                before = fromModel if self.states.of(neighbour) == "model" else None
                 shift = shiftBetween(grey, self.cine.frame(neighbour), corrected)
                 mask = carryCorrection(corrected, before, self.masks.maskOf(neighbour), shift)
-                self.history.change([neighbour], lambda n=neighbour, m=mask: self.masks.setMask([n], m[None]))
+                self.history.change(action, [neighbour], lambda n=neighbour, m=mask: self.masks.setMask([n], m[None]))
                 changed.append(neighbour)
         return sorted(changed), sorted(left)
+
+    def _maskFromModel(self, frame: int) -> np.ndarray | None:
+        packed = self._fromModel.get(self.states.saidByModel(frame))
+        if packed is None:
+            return None
+        rows, columns = self.masks.size
+        return np.unpackbits(packed, count=rows * columns).reshape(rows, columns)
 
     def undo(self) -> tuple[list[int], list[int]]:
         """Undo the last action; see :meth:`AngioSegLib.history.History.undo`."""

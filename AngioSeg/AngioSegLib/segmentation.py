@@ -5,6 +5,9 @@ vessel. Masks go into the sequence by their index value, so the frame the user l
 
 What the user paints is kept on a frame that has a mask, an empty one included. On a frame without one, Slicer shows
 an empty segmentation and forgets what is painted there: give the frame an empty mask first.
+
+A mask is stored as one segment. Slicer lets the user add others and remove this one; a mask that is read is all that
+is painted, in whichever segment: what the user sees.
 """
 
 from collections.abc import Sequence
@@ -87,9 +90,13 @@ class SegmentationSequence:
         node = self._node(frame)
         if node is None:
             return None
-        segment = node.GetSegmentation().GetSegment(SEGMENT_ID)
-        labelmap = segment and segment.GetRepresentation(_LABELMAP)
-        return (node.GetID(), labelmap.GetMTime() if labelmap else 0)
+        stamps = []
+        for segmentId in node.GetSegmentation().GetSegmentIDs():
+            segment = node.GetSegmentation().GetSegment(segmentId)
+            labelmap = segment.GetRepresentation(_LABELMAP)
+            # Segments that do not overlap share a labelmap, and differ in their value.
+            stamps.append((segmentId, segment.GetLabelValue(), labelmap.GetMTime() if labelmap else 0))
+        return (node.GetID(), *stamps)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -180,11 +187,12 @@ def _emptyLike(frameNode):
 def _maskOfNode(node, frameNode) -> np.ndarray:
     reference = _emptyLike(frameNode)
     columns, rows, _ = reference.GetDimensions()
-    labelmap = slicer.vtkOrientedImageData()
-    segmentIds = node.GetSegmentation().GetSegmentIDs()
-    if SEGMENT_ID not in segmentIds or not node.GetBinaryLabelmapRepresentation(SEGMENT_ID, labelmap):
-        return np.zeros((rows, columns), np.uint8)
-    onFrame = slicer.vtkOrientedImageData()
-    # The Segment Editor and the file format both crop a labelmap to what is painted.
-    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(labelmap, reference, onFrame)
-    return (arrayFromImage(onFrame) != 0).astype(np.uint8)
+    mask = np.zeros((rows, columns), np.uint8)
+    for segmentId in node.GetSegmentation().GetSegmentIDs():
+        labelmap, onFrame = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
+        if not node.GetBinaryLabelmapRepresentation(segmentId, labelmap):
+            continue
+        # The Segment Editor and the file format both crop a labelmap to what is painted.
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(labelmap, reference, onFrame)
+        mask |= arrayFromImage(onFrame) != 0
+    return mask

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from AngioSegLib.clipRecord import ClipRecord
 from AngioSegLib.frameStates import FrameStates
-from AngioSegLib.history import History
+from AngioSegLib.history import Action, History
 from AngioSegLib.pictures import framePicture, greyWindow, outline, pngBytes, ppmBytes, thumbnail
 from AngioSegLib.segmentation import createSegmentation
 from AngioSegLib.subtraction import maskFrames, subtracted
@@ -57,12 +57,11 @@ def test_undo_gives_back_masks_their_absence_and_their_states(masks):
     history = History(masks, states)
     masks.setMask([1], mask(1)[None])
     states.setSaidByModel({1: states.digest(1)})
-    history.begin("one")
-    history.change([1, 2], lambda: masks.setMask([1, 2], np.stack([mask(4), mask(5)])))
+    one, two = Action("one"), Action("two")
+    history.change(one, [1, 2], lambda: masks.setMask([1, 2], np.stack([mask(4), mask(5)])))
     states.setSaidByModel({1: states.digest(1), 2: states.digest(2)})
-    history.begin("two")
-    history.change([2], lambda: masks.setMask([2], mask(6)[None]))
-    history.change([2], lambda: masks.setMask([2], mask(7)[None]))
+    history.change(two, [2], lambda: masks.setMask([2], mask(6)[None]))
+    history.change(two, [2], lambda: masks.setMask([2], mask(7)[None]))
     assert history.last == "two"
     assert history.undo() == ([2], [])
     np.testing.assert_array_equal(masks.maskOf(2), mask(5))

@@ -26,6 +26,9 @@ class CorrectPanel(Panel):
         self._editor.segmentationNodeSelectorVisible = False
         self._editor.sourceVolumeNodeSelectorVisible = False
         self._editor.switchToSegmentationsButtonVisible = False
+        # A mask is one segment. Older versions of Slicer cannot hide the buttons.
+        if hasattr(self._editor, "setAddRemoveSegmentButtonsVisible"):
+            self._editor.setAddRemoveSegmentButtonsVisible(False)
         self._editor.setEffectNameOrder(_EFFECTS)
         self._editor.unorderedEffectsVisible = False
         self._editor.setMaximumNumberOfUndoStates(_UNDO_STEPS)

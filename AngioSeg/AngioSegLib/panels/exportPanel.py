@@ -93,7 +93,7 @@ class ExportPanel(Panel):
 
     def _video(self) -> None:
         client, path = self.connection.client, self._path(".mp4")
-        uploaded = self.reading.segmenter(client).uploaded
+        uploaded = self.reading.uploaded(client)
         uploaded.take()
         mask = self.reading.masks.mask()
         self._rendering = True

@@ -144,6 +144,11 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._layout = layout
+        for name, slot in (("Add", self._onAddSegment), ("Remove", self._onRemoveSegment)):
+            button = QtWidgets.QPushButton(name, self)
+            button.setObjectName(f"{name}SegmentButton")
+            button.clicked.connect(slot)
+            layout.addWidget(button)
 
     def setMRMLScene(self, scene):
         assert scene is slicer.mrmlScene
@@ -180,6 +185,17 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
 
     def setCurrentSegmentID(self, segmentId):
         self._segmentId = segmentId
+
+    def setAddRemoveSegmentButtonsVisible(self, visible):
+        for name in ("AddSegmentButton", "RemoveSegmentButton"):
+            self.findChild(QtWidgets.QPushButton, name).setVisible(visible)
+
+    def _onAddSegment(self):
+        self._segmentId = self._segmentation.GetSegmentation().AddEmptySegment()
+
+    def _onRemoveSegment(self):
+        self._segmentation.GetSegmentation().RemoveSegment(self._segmentId)
+        self._segmentId = None
 
     def setEffectNameOrder(self, names):
         for name in names:
