@@ -99,6 +99,21 @@ def host(scene, tmp_path, monkeypatch):
     host.close()
 
 
+@pytest.fixture
+def connected(host, server):
+    """The window, connected to the little server."""
+    host.connect(server.url)
+    return host
+
+
+@pytest.fixture
+def cine(connected, makeCine):
+    """A cine of ten frames, chosen in the window."""
+    cine = makeCine(10, name="run 1")
+    connected.ui.cineSelector.choose("run 1")
+    return cine
+
+
 @pytest.fixture(scope="session")
 def realServer(tmp_path_factory):
     """A real AngioSeg server with the weights that ship, on two small simulated cines: (address, folder)."""

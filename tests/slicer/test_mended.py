@@ -12,21 +12,6 @@ from littleServer import bright
 useProperties([__name__])
 
 
-@pytest.fixture
-def connected(host, server):
-    host.ui.addressEdit.text = server.url
-    host.press("connectButton")
-    host.idle()
-    return host
-
-
-@pytest.fixture
-def cine(connected, makeCine):
-    cine = makeCine(10, name="run 1")
-    connected.ui.cineSelector.choose("run 1")
-    return cine
-
-
 def reading(host):
     return host.widget.window.reading
 

@@ -12,24 +12,6 @@ from littleServer import bright, cineImage
 useProperties([__name__])
 
 
-@pytest.fixture
-def connected(host, server):
-    """The window, connected."""
-    host.ui.addressEdit.text = server.url
-    host.press("connectButton")
-    host.idle()
-    assert host.ui.serverStateLabel.text == "● Connected, ready"
-    return host
-
-
-@pytest.fixture
-def cine(connected, makeCine):
-    """A cine of ten frames, chosen in the window."""
-    cine = makeCine(10, name="run 1")
-    connected.ui.cineSelector.choose("run 1")
-    return cine
-
-
 def reading(host):
     return host.widget.window.reading
 

@@ -14,21 +14,6 @@ useProperties([__name__])
 
 
 @pytest.fixture
-def connected(host, server):
-    host.ui.addressEdit.text = server.url
-    host.press("connectButton")
-    host.idle()
-    return host
-
-
-@pytest.fixture
-def cine(connected, makeCine):
-    cine = makeCine(10, name="run 1")
-    connected.ui.cineSelector.choose("run 1")
-    return cine
-
-
-@pytest.fixture
 def half(cine, connected, server):
     """Segmenting is half-way: four frames are there, and the server holds the next until the event is set."""
     goOn, seen = threading.Event(), []

@@ -22,10 +22,7 @@ def connected(host, realServer):
     url, _ = realServer
     if "/angioseg/decode" not in requests.get(f"{url}/openapi.json", timeout=60).json()["paths"]:
         pytest.skip("this server has no /angioseg/decode")
-    host.ui.addressEdit.text = url
-    host.press("connectButton")
-    host.idle()
-    assert host.ui.serverStateLabel.text == "● Connected, ready"
+    host.connect(url)
     return host
 
 

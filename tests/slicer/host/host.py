@@ -1,7 +1,6 @@
 """The host as a whole."""
 
 import contextlib
-import ctypes
 import importlib.util
 import os
 import sys
@@ -169,7 +168,6 @@ class Host:
 
     def turn(self) -> None:
         """One turn of the event loop."""
-        _keepNone()
         self.qapplication.processEvents(QtCore.QEventLoop.AllEvents, 20)
         if self._faults:
             raise self._faults.pop(0)
@@ -188,6 +186,13 @@ class Host:
         assert button.isEnabled(), f"{name} is disabled: {button.toolTip()}"
         button.click()
         self.turn()
+
+    def connect(self, url: str) -> None:
+        """Give a server's address, and connect to it."""
+        self.ui.addressEdit.setText(url)
+        self.press("connectButton")
+        self.idle()
+        assert self.ui.serverStateLabel.text() == "● Connected, ready"
 
     def why(self, name: str) -> str:
         """Why a widget is disabled."""
@@ -234,13 +239,6 @@ class Host:
             path.unlink()
         assert self.main.grab().save(str(path))
         return path
-
-
-def _keepNone() -> None:
-    """PySide 6.12 gives away a reference to None with each property that is set; Python before 3.12 dies of it."""
-    if sys.getrefcount(None) < 20_000:
-        for _ in range(50_000):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(None))
 
 
 def _byName(widget):
