@@ -31,8 +31,9 @@ def test_vessels_of_unseen_simulated_clips(segmenter):
         print(f"seed {seed}: Dice {scores[-1]:.3f}, false vessel share before contrast {empty_share[-1]:.2%}", end=", ")
         print(f"key frame {chosen} shows {clip.vessels[chosen].sum() / best:.0%} of the fullest frame's vessel area")
     print(f"mean Dice {np.mean(scores):.3f}, false vessel share before contrast {np.mean(empty_share):.2%}")
-    # Trained on an easier simulator and briefly on this one: well below what a longer training reaches.
-    assert np.mean(scores) >= 0.72
+    # Trained on a CPU, for an hour and a half: well below what a GPU's training reached on the way.
+    assert np.mean(scores) >= 0.75
+    assert np.mean(empty_share) < 0.0012
 
 
 def test_vessels_of_real_stills(segmenter):
@@ -44,4 +45,5 @@ def test_vessels_of_real_stills(segmenter):
         truth = read_cine(mask).frames > 127
         scores.append(dice(segmenter(mask.with_name(mask.name.replace("_mask", ""))).mask, truth))
     print(f"{len(scores)} stills: mean Dice {np.mean(scores):.3f}, from {min(scores):.2f} to {max(scores):.2f}")
-    assert np.mean(scores) >= 0.45
+    # They were trained on: this tells only that these are the weights that the model card speaks of.
+    assert np.mean(scores) >= 0.74
