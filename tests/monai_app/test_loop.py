@@ -7,11 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 import requests
-import torch
 from angioseg.cine import Cine, read_label, write_cine, write_label
 from angioseg.demo import dice
-from angioseg.nets import CENet3D2D, load_weights, save_weights
-from angioseg.paths import bundle_dir
 from angioseg.serve import start_server
 from angioseg.simulation import simulate_clip, write_xa_dicom
 
@@ -90,12 +87,8 @@ def truth():
 
 
 @pytest.fixture
-def url(tmp_path, truth):
+def url(tmp_path, truth, spoilt):
     """A server whose model sees vessels nearly everywhere."""
-    network = load_weights(CENet3D2D(num_neighbors=1), bundle_dir() / "models" / "model.pt")
-    with torch.no_grad():
-        network.head[4].bias += 8
-    save_weights(network, tmp_path / "spoilt.pt")
     (tmp_path / "studies").mkdir()
     for name, clip in list(truth.items())[:-1]:
         write_xa_dicom(tmp_path / "studies" / f"{name}.dcm", clip)
@@ -103,7 +96,7 @@ def url(tmp_path, truth):
     with ExitStack() as running, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path / "home"))
         patch.setattr(tempfile, "tempdir", str(tmp_path / "home"))
-        yield running.enter_context(start_server(tmp_path / "studies", model=tmp_path / "spoilt.pt", device="cpu"))
+        yield running.enter_context(start_server(tmp_path / "studies", model=spoilt, device="cpu"))
 
 
 @pytest.mark.parametrize("speak", [PlatformClient, pytest.param(Requests, marks=pytest.mark.slow)])

@@ -5,10 +5,8 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from angioseg.cine import Cine, write_cine, write_label
 from angioseg.errors import AngioSegError
-from angioseg.nets import CENet3D2D, load_weights, save_weights
 from angioseg.paths import bundle_dir
 from angioseg.segmentation import Segmenter
 from angioseg.simulation import simulate_clip
@@ -29,17 +27,6 @@ def clips(tmp_path_factory):
         write_label(folder / f"{seed}_label.nrrd", clip.vessels, cine, [3, 4])
         made.append({"image": str(folder / f"{seed}.nrrd"), "label": str(folder / f"{seed}_label.nrrd")})
     return made
-
-
-@pytest.fixture(scope="module")
-def spoilt(tmp_path_factory):
-    """The weights that ship, made to see vessels nearly everywhere; a few steps cure them."""
-    network = load_weights(CENet3D2D(num_neighbors=1), bundle_dir() / "models" / "model.pt")
-    with torch.no_grad():
-        network.head[4].bias += 8
-    path = tmp_path_factory.mktemp("weights") / "spoilt.pt"
-    save_weights(network, path)
-    return path
 
 
 def digest(folder):

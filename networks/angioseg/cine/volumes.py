@@ -97,7 +97,9 @@ def _check_pixels_are_near(path: Path) -> None:
     # MetaIO takes the first that begins a line; what only looks like one must not hide it, nor lie behind all this.
     names = [name.strip() for name in re.findall(rb"ElementDataFile\s*[=:]\s*([^\r\n]*)", head)]
     begun = re.search(rb"^[ \t]*ElementDataFile\s*[=:]", head, re.MULTILINE)
-    if not begun or any(b"/" in name or b"\\" in name or name.startswith(b"LIST") for name in names):
+    if not begun:
+        raise CineError(f"{path}: cannot be read as an image: its header does not say where the pixels are")
+    if any(b"/" in name or b"\\" in name or name.startswith(b"LIST") for name in names):
         raise CineError(f"{path}: takes its pixels from a list or from another folder: save it as one .mha file")
 
 
