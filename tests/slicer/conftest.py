@@ -114,6 +114,16 @@ def cine(connected, makeCine):
     return cine
 
 
+@pytest.fixture
+def half(cine, connected, server):
+    """Segmenting is half-way: four frames are there, and the server holds the next until the event is set."""
+    held, goOn = server.holdSecondRange()
+    connected.press("allButton")
+    connected.until(lambda: connected.widget.window.reading.progress.done == 4 and held.is_set())
+    yield goOn
+    goOn.set()
+
+
 @pytest.fixture(scope="session")
 def realServer(tmp_path_factory):
     """A real AngioSeg server with the weights that ship, on two small simulated cines: (address, folder)."""

@@ -119,6 +119,20 @@ class LittleServer:
         self._http.shutdown()
         self._http.server_close()
 
+    def holdSecondRange(self) -> tuple[threading.Event, threading.Event]:
+        """From now on the second range of frames asked for sets the first event and waits for the other."""
+        held, goOn, seen = threading.Event(), threading.Event(), []
+
+        def rude(handler, method, path):
+            if path.startswith("/infer"):
+                seen.append(path)
+                if len(seen) == 2:
+                    held.set()
+                    goOn.wait(20)
+
+        self.rude = rude
+        return held, goOn
+
     def answer(self, handler, status: int, body: bytes, kind: str = "application/json"):
         handler.send_response(status)
         handler.send_header("Content-Type", kind)

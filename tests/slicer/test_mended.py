@@ -63,24 +63,6 @@ def test_what_is_painted_in_another_segment_is_the_users_and_counts(cine, connec
     np.testing.assert_array_equal(server.labels[0][2][3], corrected)
 
 
-@pytest.fixture
-def half(cine, connected, server):
-    """Segmenting is half-way: four frames are there, and the server holds the next until the event is set."""
-    goOn, seen = threading.Event(), []
-
-    def rude(handler, method, path):
-        if path.startswith("/infer"):
-            seen.append(path)
-            if len(seen) == 2:
-                goOn.wait(20)
-
-    server.rude = rude
-    connected.press("allButton")
-    connected.until(lambda: reading(connected).progress.done == 4 and len(seen) == 2)
-    yield goOn
-    goOn.set()
-
-
 def finish(host, half):
     half.set()
     host.idle()

@@ -187,30 +187,11 @@ def test_this_frame_and_a_range(cine, connected):
     assert sorted(reading(connected).record.measures) == [5, 7, 8]
 
 
-def holdSecondRange(server):
-    """The second range of frames waits until the returned event is set."""
-    import threading
-
-    goOn, seen = threading.Event(), []
-
-    def rude(handler, method, path):
-        if path.startswith("/infer"):
-            seen.append(path)
-            if len(seen) == 2:
-                goOn.wait(20)
-
-    server.rude = rude
-    return goOn
-
-
-def test_cancel_keeps_what_is_finished_and_go_on_does_the_rest(cine, connected, server):
-    goOn = holdSecondRange(server)
-    connected.press("allButton")
-    connected.until(lambda: reading(connected).progress.done == 4)
+def test_cancel_keeps_what_is_finished_and_go_on_does_the_rest(connected, half):
     assert "4 of 10 frames, about" in connected.ui.progressLabel.text
     assert connected.why("goOnButton") == "Frames are being segmented."
     connected.press("cancelButton")
-    goOn.set()
+    half.set()
     connected.idle()
     assert connected.ui.progressLabel.text.startswith("Cancelled after 4 of 10 frames; they are kept.")
     assert states(connected).count("model") == 4
@@ -263,7 +244,7 @@ def test_what_the_user_made_is_not_replaced_unasked(cine, connected, server, ans
 
 def test_what_is_painted_while_frames_are_segmented_is_kept(cine, connected, server):
     segmentAll(connected)
-    goOn = holdSecondRange(server)
+    _, goOn = server.holdSecondRange()
     connected.press("allButton")
     connected.until(lambda: reading(connected).progress.done == 4)
     paint(connected, 6)

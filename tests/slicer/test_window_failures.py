@@ -13,24 +13,6 @@ from littleServer import INFO, bright, cineImage
 useProperties([__name__])
 
 
-@pytest.fixture
-def half(cine, connected, server):
-    """Segmenting is half-way: four frames are there, and the server holds the next until the event is set."""
-    goOn, seen = threading.Event(), []
-
-    def rude(handler, method, path):
-        if path.startswith("/infer"):
-            seen.append(path)
-            if len(seen) == 2:
-                goOn.wait(20)
-
-    server.rude = rude
-    connected.press("allButton")
-    connected.until(lambda: reading(connected).progress.done == 4 and len(seen) == 2)
-    yield goOn
-    goOn.set()
-
-
 def reading(host):
     return host.widget.window.reading
 
