@@ -91,6 +91,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path):
     result = CliRunner().invoke(app, ["simulate-loop", *small])
     assert result.exit_code == 0, result.output
     assert read_points(tmp_path / "loop.csv") == POINTS
+    assert Image.open(tmp_path / "loop.png").size == (960, 600)
     assert "cine - random: +0.2000 Dice over the curve" in result.output
     other = CliRunner().invoke(app, ["simulate-loop", *small, "--clips", "13"])
     assert other.exit_code == 1

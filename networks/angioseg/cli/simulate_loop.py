@@ -102,6 +102,8 @@ def _simulate_loop(
             # After each, so that an interrupted run has written and drawn what it has.
             write_points(out / "loop.csv", points)
             draw_curves(out / "loop.png", points)
+        if not runs:
+            draw_curves(out / "loop.png", points)
     typer.echo(f"{out}: {len(points)} points in loop.csv, drawn in loop.png")
     _tell(points)
 
