@@ -121,11 +121,24 @@ def test_an_upload_does_not_show_files_of_the_server(server, tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(b"0123456789abcdef" * 4)
     header = "ObjectType = Image\nNDims = 3\nDimSize = 8 8 1\nElementType = MET_UCHAR\n"
-    decoy, filler = "Comment = ElementDataFile = LOCAL\n", f"Comment = {'x' * 200}\n" * 330
-    beginnings = ("ElementDataFile = ", "ElementDataFile=", "ElementDataFile : ", " ElementDataFile = ")
-    for key in (*beginnings, f"{decoy}{beginnings[0]}", f"{filler}{beginnings[0]}"):
-        reply = decode(server, "a.mhd", f"{header}{key}{secret}\n".encode())
-        assert reply.status_code == 400
+    filler, other = f"Comment = {'x' * 200}\n" * 330, "ElementDataFile = LOCAL\n"
+    for key in (
+        "ElementDataFile = {}",
+        "ElementDataFile={}",
+        "ElementDataFile : {}",
+        " ElementDataFile = {}",
+        "ElementDataFile\0 = {}",
+        "ElementDataFile =\n{}",
+        "Comment = ElementDataFile = LOCAL\nElementDataFile = {}",
+        f"{filler}ElementDataFile = {{}}",
+        f"ElementDataFile\0 = {{}}\n{other}",
+        # A value that is missing takes the next line in.
+        f"Offset =\n{other}{filler}ElementDataFile = {{}}",
+        f"Offset = 0 0\n{other}{filler}ElementDataFile = {{}}",
+        f"{'x' * 490} = 1\n{other}{filler}ElementDataFile = {{}}",
+    ):
+        reply = decode(server, "a.mhd", f"{header}{key.format(secret)}\n".encode())
+        assert reply.status_code == 400, key
         assert "save it as one .mha file" in reply.json()["detail"]
 
 
