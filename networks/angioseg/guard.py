@@ -15,6 +15,7 @@ import json
 import logging
 import threading
 import traceback
+from collections.abc import Collection
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from urllib.parse import urlsplit
@@ -32,7 +33,7 @@ _MAX_NAME = 200
 _JSON_OBJECTS = ("params", "info")
 
 
-def create_app(instance, token: str | None = None, max_upload: int = 4 << 30, only_here: bool = False):
+def create_app(instance, token: str | None = None, max_upload: int = 4 << 30, names: Collection[str] | None = None):
     """The web application around a MONAI Label app.
 
     Args:
@@ -40,8 +41,9 @@ def create_app(instance, token: str | None = None, max_upload: int = 4 << 30, on
         token: what every request must carry, as ``Authorization: Bearer TOKEN`` or as the password of HTTP Basic with
             any user; None asks for nothing.
         max_upload: bytes that a request may send.
-        only_here: answer under the names of this machine alone, as 127.0.0.1: a page from elsewhere can have its own
-            name lead here, and the browser then takes both for one.
+        names: of this server; requests that call it by another one are refused, unless they use its address or
+            localhost. A page from elsewhere can have its own name lead here, and the browser then takes both for one.
+            None asks for no name: enough where every request must say who sends it.
 
     Returns:
         A ``fastapi.FastAPI`` with the platform's endpoints for the parts that the app has, and the app's own
@@ -87,7 +89,7 @@ def create_app(instance, token: str | None = None, max_upload: int = 4 << 30, on
     app.add_middleware(_Bounded, most=max_upload)
     if token is not None:
         app.add_middleware(_TokenOnly, token=token)
-    app.add_middleware(_KnownPagesOnly, origins=origins, only_here=only_here)
+    app.add_middleware(_KnownPagesOnly, origins=origins, names=names)
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(_Watched)
@@ -206,10 +208,10 @@ class _Watched:
 class _KnownPagesOnly:
     """Refuses requests that a browser sends for a page from elsewhere (it names the page's ``Origin``)."""
 
-    def __init__(self, app, origins, only_here):
+    def __init__(self, app, origins, names):
         self.app = app
         self.origins = origins
-        self.only_here = only_here
+        self.names = None if names is None else {"localhost", *(name.lower() for name in names)}
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "http" and (line := self._refusal(scope["headers"])):
@@ -223,9 +225,16 @@ class _KnownPagesOnly:
         origin, host = headers.get("origin"), headers.get("host", "")
         if origin and _place(origin) != host and origin not in self.origins:
             return f"Pages of {origin[:200]} may not call this server."
-        if self.only_here and not _is_this_machine(host):
-            return f"Without a token this server is 127.0.0.1 or localhost, not {host[:200]}."
+        if self.names is not None and not self._is_called(host):
+            return f"This server is not called {host[:200]}: use its address, the name given by --host, or a token."
         return None
+
+    def _is_called(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            return name in self.names or bool(ipaddress.ip_address(name))
+        except ValueError:
+            return False
 
 
 def _place(url: str) -> str:
@@ -233,14 +242,6 @@ def _place(url: str) -> str:
         return urlsplit(url).netloc
     except ValueError:  # a bracket that does not close
         return ""
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 class _TokenOnly:

@@ -74,10 +74,9 @@ def serve(
         port = listener.getsockname()[1]
         conf = {"model": model and str(Path(model).resolve()), "device": device}
         _configure(studies, port, {key: value for key, value in conf.items() if value}, folder)
-        loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
-        if token is None and not loopback:
+        if token is None and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
             logger.warning("Every machine that can reach %s can read these cines and change their labels.", host)
-        server = _server(token, max_upload_mb << 20, only_here=loopback and token is None)
+        server = _server(token, max_upload_mb << 20, host)
         server.ready = f"{_READY}http://{f'[{host}]' if ':' in host else host}:{port}/"
         server.run(sockets=[listener])
     if not server.started:
@@ -194,10 +193,11 @@ def _configure(studies: str, port: int, conf: dict, folder: str) -> None:
     warnings.simplefilter("ignore")
 
 
-def _server(token: str | None, max_upload: int, only_here: bool):
+def _server(token: str | None, max_upload: int, host: str):
     with _hidden(_UNUSED):
         import uvicorn
         from fastapi import HTTPException
+        from monailabel.config import settings
         from monailabel.interfaces.utils.app import app_instance
 
         from angioseg.guard import create_app
@@ -207,7 +207,9 @@ def _server(token: str | None, max_upload: int, only_here: bool):
         except HTTPException as error:
             raise AngioSegError(f"{error.detail} --studies takes a folder, or the address of DICOMweb.") from error
         instance.segmenter.load()
-        app = create_app(instance, token, max_upload, only_here)
+        # A page's script cannot know the token, nor log in to MONAI Label's OpenID Connect.
+        asks = token is not None or settings.MONAI_LABEL_AUTH_ENABLE
+        app = create_app(instance, token, max_upload, None if asks else [host, socket.gethostname()])
 
     class Server(uvicorn.Server):
         async def startup(self, sockets=None):

@@ -8,11 +8,13 @@ that each makes, and the share of pixels called vessel before there is contrast.
 """
 
 import argparse
+import sys
 from collections.abc import Callable
 
 import numpy as np
 from angioseg.cine import Cine
 from angioseg.demo import dice
+from angioseg.errors import AngioSegError
 from angioseg.intervals import bootstrap_interval
 from angioseg.segmentation import Segmenter
 from angioseg.simulation import simulate_clip
@@ -41,7 +43,10 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=12, help="a clip")
     parser.add_argument("--seed", type=int, default=0, help="of the first clip")
     arguments = parser.parse_args()
-    shown = ways(Segmenter(model=arguments.model))
+    try:
+        shown = ways(Segmenter(model=arguments.model))
+    except AngioSegError as error:
+        sys.exit(f"error: {error}")
     scores: dict[str, list[float]] = {name: [] for name in shown}
     empty: dict[str, list[float]] = {name: [] for name in shown}
     for seed in range(arguments.seed, arguments.seed + arguments.clips):

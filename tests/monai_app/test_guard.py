@@ -65,27 +65,31 @@ def test_without_a_token_nothing_is_asked(client):
 
 
 @pytest.mark.parametrize(
-    ("host", "origin", "only_here", "status"),
+    ("host", "origin", "names", "status"),
     [
-        ("127.0.0.1:8000", None, True, 200),
-        ("127.0.0.1:8000", "http://127.0.0.1:8000", True, 200),
-        ("localhost", None, True, 200),
-        ("[::1]:8000", None, True, 200),
-        ("evil.example:8000", None, True, 403),
-        ("evil.example:8000", "http://evil.example:8000", True, 403),
-        ("localhost.evil.example", None, True, 403),
-        ("127.0.0.1.evil.example", None, True, 403),
-        ("", None, True, 403),
-        ("[::1", None, True, 403),
-        ("archive.example", "http://archive.example", False, 200),
-        ("archive.example", "http://evil.example", False, 403),
-        ("archive.example", "http://[evil", False, 403),
-        ("archive.example", "null", False, 403),
+        ("127.0.0.1:8000", None, [], 200),
+        ("127.0.0.1:8000", "http://127.0.0.1:8000", [], 200),
+        ("localhost", None, [], 200),
+        ("[::1]:8000", None, [], 200),
+        ("192.168.1.20:8000", None, [], 200),
+        ("lab:8000", None, ["lab"], 200),
+        ("LAB:8000", None, ["Lab"], 200),
+        ("lab:8000", None, ["127.0.0.1"], 403),
+        ("evil.example:8000", None, [], 403),
+        ("evil.example:8000", "http://evil.example:8000", ["lab"], 403),
+        ("localhost.evil.example", None, [], 403),
+        ("127.0.0.1.evil.example", None, [], 403),
+        ("", None, [], 403),
+        ("[::1", None, [], 403),
+        ("archive.example", "http://archive.example", None, 200),
+        ("archive.example", "http://evil.example", None, 403),
+        ("archive.example", "http://[evil", None, 403),
+        ("archive.example", "null", None, 403),
     ],
 )
-def test_a_page_from_elsewhere_is_kept_out_whatever_its_name_leads_to(client, host, origin, only_here, status):
+def test_a_page_from_elsewhere_is_kept_out_whatever_its_name_leads_to(client, host, origin, names, status):
     headers = {"Host": host, **({} if origin is None else {"Origin": origin})}
-    reply = client(only_here=only_here).put("/echo", headers=headers)
+    reply = client(names=names).put("/echo", headers=headers)
     assert reply.status_code == status, reply.text
 
 

@@ -58,7 +58,7 @@ def test_pages_from_elsewhere_are_refused(server):
     rebound = server.send("GET", "/info/", headers={"Host": "elsewhere.example"})
     assert (rebound.status_code, rebound.json()["detail"]) == (
         403,
-        "Without a token this server is 127.0.0.1 or localhost, not elsewhere.example.",
+        "This server is not called elsewhere.example: use its address, the name given by --host, or a token.",
     )
     assert "access-control-allow-origin" not in server.send("OPTIONS", "/info/").headers
 
