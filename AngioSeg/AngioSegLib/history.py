@@ -61,7 +61,7 @@ class History:
             action.changes[frame] = (first, self._states.digest(frame))
 
     def undo(self) -> tuple[list[int], list[int]]:
-        """Undo the last action, but not where the user has painted since.
+        """Undo the last action, but not where the user has painted since, nor what is accepted or sent.
 
         Returns:
             (the frames that are as they were, the frames left alone).
@@ -69,7 +69,11 @@ class History:
         action = self._actions.pop()
         # A run that goes on after its undo changes masks anew.
         changes, action.changes = action.changes, {}
-        undone = [frame for frame, (_, after) in changes.items() if self._states.digest(frame) == after]
+        undone = [
+            frame
+            for frame, (_, after) in changes.items()
+            if self._states.digest(frame) == after and self._states.of(frame) not in ("accepted", "sent")
+        ]
         for frame in undone:
             packed, said = changes[frame][0]
             if packed is None:

@@ -147,7 +147,8 @@ class Reading:
         self.history.change(Action("empty mask"), [frame], lambda: self.masks.setMask([frame], empty))
 
     def accept(self, frame: int) -> None:
-        """Note that the frame's mask is right as it is."""
+        """Note that the frame's mask is right as it is; a leave to replace it that was given before holds no more."""
+        self._mayReplace.pop(frame, None)
         self.states.accept([frame])
 
     def carry(self, frame: int, reach: int) -> tuple[list[int], list[int]]:

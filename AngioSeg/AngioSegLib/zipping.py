@@ -21,7 +21,8 @@ def zipFolder(folder: Path) -> bytes:
     """
     images = folder / "images"
     files = [path for path in (images if images.is_dir() else folder).iterdir() if path.is_file()]
-    files.sort(key=lambda path: [int(part) if part.isdigit() else part for part in _PARTS.split(path.name.lower())])
+    # The odd parts are the numbers.
+    files.sort(key=lambda path: [int(p) if i % 2 else p for i, p in enumerate(_PARTS.split(path.name.lower()))])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for number, file in enumerate(files):

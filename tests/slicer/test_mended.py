@@ -202,3 +202,20 @@ def test_a_run_that_cannot_begin_on_another_server_leaves_go_on_what_it_needs(ha
     connected.press("goOnButton")
     connected.idle()
     assert states(connected) == "mmmmmmmmmm"
+
+
+def test_undo_leaves_what_is_accepted(cine, connected):
+    connected.press("allButton")
+    connected.idle()
+    cine.goTo(4)
+    connected.press("acceptButton")
+    connected.press("undoButton")
+    assert states(connected)[3:6] == "nan"
+    assert "Left as you painted or accepted them: 4." in connected.ui.nextStepLabel.text
+
+
+def test_what_is_accepted_after_a_leave_to_replace_it_is_kept(cine, connected):
+    run = reading(connected)
+    run._mayReplace = {9: run.states.digest(9)}
+    run.accept(9)
+    assert 9 not in run._mayReplace

@@ -262,7 +262,7 @@ def test_undo_gives_back_what_was_there_but_not_over_what_was_painted_since(cine
     segmentAll(connected)
     paint(connected, 4)
     connected.press("undoButton")
-    says(connected, "Undone in 9 frames. Left as you painted them since: 4.")
+    says(connected, "Undone in 9 frames. Left as you painted or accepted them: 4.")
     assert states(connected) == ["none", "none", "model", "none", "corrected", *["none"] * 5]
     connected.press("undoButton")
     assert states(connected) == ["none", "none", "none", "none", "corrected", *["none"] * 5]

@@ -105,7 +105,7 @@ class SegmentPanel(Panel):
         undone, left = self.reading.undo()
         text = _("Undone in {count} frames.").format(count=len(undone))
         if left:
-            text += " " + _("Left as you painted them since: {frames}.").format(frames=_list(left))
+            text += " " + _("Left as you painted or accepted them: {frames}.").format(frames=_list(left))
         self.window.say(text)
 
     def _progress(self, run) -> str:
