@@ -17,6 +17,7 @@ class Connection(Worker):
 
     Attributes:
         client: the server, or None.
+        url: the address of the server that was connected last, also when it is lost; "" before the first one.
         problem: one line on why there is no connection, or "".
         offer: the server's ``/info/``.
     """
@@ -24,6 +25,7 @@ class Connection(Worker):
     def __init__(self):
         super().__init__()
         self.client: Client | None = None
+        self.url = ""
         self.problem = ""
         self.offer: dict[str, Any] = {}
         self._connecting: Task | None = None
@@ -69,7 +71,7 @@ class Connection(Worker):
 
         def answered(offer: dict[str, Any]) -> None:
             self._connecting = None
-            self.client, self.offer = client, offer
+            self.client, self.url, self.offer = client, client.url, offer
             onDone()
 
         def failed(error: AngioSegLibError) -> None:

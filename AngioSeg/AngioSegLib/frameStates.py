@@ -46,11 +46,6 @@ class FrameStates:
         """The state of each frame."""
         return [self.of(frame) for frame in range(self._masks.cine.numFrames)]
 
-    def byHand(self, frame: int) -> bool:
-        """Whether the frame's mask is other than the model's, accepted or not."""
-        digest = self.digest(frame)
-        return digest is not None and self._kept("model").get(str(frame)) != digest
-
     def digest(self, frame: int) -> str | None:
         """Names the frame's mask, or None where there is none."""
         stamp = self._masks.stamp(frame)
@@ -80,8 +75,9 @@ class FrameStates:
         self._note("sent", dict.fromkeys(frames))
 
     def setSent(self, digests: dict[int, str]) -> None:
-        """Note which masks the server has; those changed meanwhile count as not sent."""
-        self._note("sent", digests)
+        """Note which masks the server has; those changed or taken back meanwhile count as not sent."""
+        accepted = self._kept("accepted")
+        self._note("sent", {frame: digest for frame, digest in digests.items() if accepted.get(str(frame)) == digest})
 
     def unsent(self) -> list[int]:
         """Frames accepted and not sent."""

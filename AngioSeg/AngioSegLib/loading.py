@@ -11,7 +11,7 @@ from AngioSegLib.errors import BadReply, CineUnusable
 from AngioSegLib.nrrd import NrrdImage
 from AngioSegLib.zipping import zipFolder
 
-__all__ = ["anonymousName", "cineFromNrrd", "fileToDecode", "imageIdOn"]
+__all__ = ["anonymousName", "cineFromNrrd", "fileToDecode", "forgetImageId", "imageIdOn"]
 
 _IMAGE_ID = "AngioSeg.ImageId"
 _SERVER = "AngioSeg.Server"
@@ -60,6 +60,12 @@ def cineFromNrrd(image: NrrdImage, imageId: str = "", server: str = "", scene=No
 def imageIdOn(cine: CineSequence, server: str) -> str:
     """A cine's id in a server's folder; empty when it is not from there: the same id may be another cine elsewhere."""
     return (cine.sequence.GetAttribute(_IMAGE_ID) or "") if cine.sequence.GetAttribute(_SERVER) == server else ""
+
+
+def forgetImageId(cine: CineSequence) -> None:
+    """The server has another cine of that id by now."""
+    cine.sequence.RemoveAttribute(_IMAGE_ID)
+    cine.sequence.RemoveAttribute(_SERVER)
 
 
 def anonymousName(cine: CineSequence) -> str:

@@ -7,15 +7,18 @@ from AngioSegLib.reading import Reading
 
 __all__ = ["Submission"]
 
+_ANOTHER_CINE = 409
+
 
 class Submission:
     """A copy of what is to be sent, so that :meth:`send` needs no scene.
 
     Args:
         reading: its accepted frames are sent.
-        server: the address of the server that it is meant for.
+        server: the address of the server that it is meant for; "" when none was connected so far.
 
     Attributes:
+        server: as given.
         frames: the numbers of the frames sent.
         digests: of their masks.
     """
@@ -24,7 +27,7 @@ class Submission:
         cine = reading.cine
         self._mask, self.frames, self.digests = reading.toSend()
         self._pixels = cine.frames(), cine.timesMs(), cine.spacing, cine.pixelSizeSource
-        self._server = server
+        self.server = server
         self._imageId = imageIdOn(cine, server)
         self._anonymous = anonymousName(cine)
 
@@ -37,11 +40,11 @@ class Submission:
         Raises:
             ServerError: one of its kinds.
         """
-        imageId = self._imageId if client.url == self._server else ""
+        imageId = self._imageId if client.url == self.server else ""
         try:
             imageId = client.saveImage(imageId or self._anonymous, *self._pixels)
-        except RequestRefused:
-            if not imageId:
+        except RequestRefused as refused:
+            if not imageId or refused.status != _ANOTHER_CINE:
                 raise
             imageId = client.saveImage(self._anonymous, *self._pixels)
         client.saveLabel(imageId, self._mask, self.frames)

@@ -423,9 +423,9 @@ def test_the_chart_and_the_keys_go_to_frames(cine, connected):
     assert cine.currentFrame == reading(connected).record.clearest()
     connected.press("completeButton")
     assert cine.currentFrame == reading(connected).record.mostComplete()
-    connected.key(".")
-    connected.key(".")
-    connected.key(",")
+    connected.key("K")
+    connected.key("K")
+    connected.key("J")
     assert cine.currentFrame == (reading(connected).record.mostComplete() + 1) % 10
     width = connected.ui.chartLabel.width
     QTest.mouseClick(connected.ui.chartLabel, qt.Qt.LeftButton, pos=qt.QPoint(width - 8, 60))
@@ -668,7 +668,16 @@ def test_keys_are_left_alone_outside_of_the_module(cine, connected):
     connected.widget.exit()
     connected.turn()
     with pytest.raises(AssertionError, match="is no key here"):
-        connected.key(".")
+        connected.key("K")
     connected.widget.enter()
-    connected.key(".")
+    connected.key("K")
     assert cine.currentFrame == 1
+
+
+def test_no_key_is_wanted_by_two(connected):
+    import qt
+    from host.widgets import EDITOR_KEYS
+
+    keys = [shortcut.key.toString() for shortcut in connected.main.findChildren(qt.QShortcut)]
+    assert set(EDITOR_KEYS) < set(keys)
+    assert len(set(keys)) == len(keys)

@@ -222,6 +222,7 @@ def test_a_folder_that_cannot_be_written(cine, connected, tmp_path):
 def test_a_file_that_is_gone_and_one_that_is_no_cine(connected, tmp_path):
     connected.dialogs.foresee("Load a cine", str(tmp_path / "gone.dcm"))
     connected.press("loadButton")
+    connected.idle()
     says(connected, "gone.dcm cannot be read: No such file")
     (tmp_path / "letter.txt").write_text("Dear colleague")
     connected.dialogs.foresee("Load a cine", str(tmp_path / "letter.txt"))

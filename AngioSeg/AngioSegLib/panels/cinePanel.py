@@ -42,22 +42,24 @@ class CinePanel(Panel):
         self._showRecent()
 
     def load(self, path: str) -> None:
-        """Have a file, or a folder of frames, read by the server and put into the scene.
-
-        Raises:
-            CineUnusable: when it cannot be read.
-        """
-        data, client = fileToDecode(path), self.connection.client
-        self._remember(path)
-        name = Path(path).name
+        """Have a file, or a folder of frames, read by the server and put into the scene."""
+        client, name = self.connection.client, Path(path).name
         ending = f"{name}.zip" if os.path.isdir(path) else name
-        self._expect(lambda: client.decode(data, ending), _("Reading {name} ...").format(name=name))
+
+        def loaded(image) -> None:
+            self._remember(path)
+            self._onLoaded(image)
+
+        # A folder of many frames takes a while to read, too.
+        self.window.ask(lambda: client.decode(fileToDecode(path), ending), loaded)
+        self.window.say(_("Reading {name} ...").format(name=name))
 
     def loadSample(self) -> None:
         """Have a cine simulated, another one each time."""
         client, seed = self.connection.client, self._sampleSeed
         self._sampleSeed += 1
-        self._expect(lambda: client.sample(seed), _("Simulating a cine ..."))
+        self.window.ask(lambda: client.sample(seed), self._onLoaded)
+        self.window.say(_("Simulating a cine ..."))
 
     def refresh(self) -> None:
         why = "" if self.connection.ready else _(_NOT_CONNECTED)
@@ -88,10 +90,6 @@ class CinePanel(Panel):
         if cine.partners:
             parts.append(_("biplane with {name}").format(name=", ".join(cine.partners)))
         return "; ".join(parts) + "."
-
-    def _expect(self, work, message: str) -> None:
-        self.window.ask(work, self._onLoaded)
-        self.window.say(message)
 
     def _onLoaded(self, image) -> None:
         cine = cineFromNrrd(image)

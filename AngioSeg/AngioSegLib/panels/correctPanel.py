@@ -64,24 +64,57 @@ class CorrectPanel(Panel):
         leaving = [submission for submission, reading in self._sending if reading is None or not reading.inScene]
         return sum(len(submission.frames) for submission in (*self._kept, *leaving))
 
-    def keep(self, reading: Reading) -> None:
-        """Remember a cine's accepted frames, for the time when a server is connected."""
-        client = self.connection.client
-        self._kept.append(Submission(reading, client.url if client else ""))
+    def keep(self, reading: Reading) -> int:
+        """Remember a cine's accepted frames, for the time when the server is connected; how many there are."""
+        submission = self._submission(reading)
+        if submission is None:
+            return 0
+        self._kept.append(submission)
+        return len(submission.frames)
 
-    def submit(self, reading: Reading | None = None, then=lambda: None) -> None:
-        """Send a cine's accepted frames, and those that are kept.
+    def send(self, reading: Reading, then=lambda: None) -> None:
+        """Send a cine's accepted frames.
 
         Args:
-            reading: the cine; the one on screen when not given.
+            reading: the cine.
+            then: called when the server has them.
+        """
+        submission = self._submission(reading)
+        if submission is None:
+            then()
+        else:
+            self._send(submission, reading, then)
+
+    def submit(self, then=lambda: None) -> None:
+        """Send the accepted frames of the cine on screen, and those that are kept.
+
+        Args:
             then: called when the server has the cine's.
         """
-        kept, self._kept = self._kept, []
+        here, kept, self._kept = self.connection.url, self._kept, []
+        goElsewhere = {server: self._asked(server, kept) for server in {s.server for s in kept} - {"", here}}
         for submission in kept:
-            self._send(submission)
-        reading = reading or self.reading
-        if reading is not None and reading.states.unsent():
-            self._send(Submission(reading, self.connection.client.url), reading, then)
+            if goElsewhere.get(submission.server, True):
+                self._send(submission)
+            else:
+                self._kept.append(submission)
+        if self.reading is not None:
+            self.send(self.reading, then)
+
+    def _asked(self, server: str, kept: list[Submission]) -> bool:
+        count = sum(len(submission.frames) for submission in kept if submission.server == server)
+        question = _(
+            "{count} accepted frames of cines that were closed were meant for {server}. Send them to {here} instead?"
+        ).format(count=count, server=server, here=self.connection.url)
+        return slicer.util.confirmYesNoDisplay(question, windowTitle="AngioSeg")
+
+    def _submission(self, reading: Reading) -> Submission | None:
+        """What of a cine waits to be sent, and is not on its way."""
+        if not reading.states.unsent():
+            return None
+        submission = Submission(reading, self.connection.url)
+        underWay = any(r is reading and s.digests == submission.digests for s, r in self._sending)
+        return None if underWay else submission
 
     def _send(self, submission: Submission, reading: Reading | None = None, then=lambda: None) -> None:
         client, sending = self.connection.client, (submission, reading)

@@ -1,9 +1,12 @@
 """Which frame to label next."""
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from AngioSegLib.loading import cineFromNrrd, imageIdOn
+from AngioSegLib.cine import CineSequence
+from AngioSegLib.loading import cineFromNrrd, forgetImageId, imageIdOn
+from AngioSegLib.nrrd import NrrdImage
 from AngioSegLib.panels.panel import Panel
 from AngioSegLib.panels.viewing import setWindow
 
@@ -96,18 +99,22 @@ class LearnPanel(Panel):
 
     def _ask(self) -> None:
         client, strategy = self.connection.client, self.ui.strategyCombo.currentText
-        known = self._known(client.url)
 
         def work():
             sample = client.nextSample(strategy)
-            return sample, client.image(sample["id"]) if sample and sample["id"] not in known else None
+            return sample, client.image(sample["id"]) if sample else None
 
         self._asking, self._noneLeft = True, False
         self.window.ask(work, lambda answer: self._got(answer, client.url), self._failed)
 
-    def _known(self, server: str) -> dict:
-        """The cines of the scene that are in a server's folder, by their ids there."""
-        return {imageIdOn(reading.cine, server): reading.cine for reading in self.window.readings()}
+    def _inScene(self, imageId: str, image: NrrdImage, server: str) -> CineSequence | None:
+        """The cine of that id that is here already; its pixels decide, for a server may have another folder by now."""
+        for reading in self.window.readings():
+            if imageIdOn(reading.cine, server) == imageId:
+                if np.array_equal(reading.cine.frames(), image.array):
+                    return reading.cine
+                forgetImageId(reading.cine)
+        return None
 
     def _failed(self, error) -> None:
         self._asking = False
@@ -119,14 +126,10 @@ class LearnPanel(Panel):
         self._sample, self._noneLeft = sample, sample is None
         if sample is None:
             return
-        if image is not None:
+        cine = self._inScene(sample["id"], image, server)
+        if cine is None:
             cine = cineFromNrrd(image, sample["id"], server)
             setWindow(cine)
-        else:
-            cine = self._known(server).get(sample["id"])
-            if cine is None:
-                self.window.say(_("The cine was removed meanwhile; ask again."))
-                return
         self.window.choose(cine)
         if not 0 <= sample["frame"] < cine.numFrames:
             self.window.say(_("The server named frame {frame}, which the cine has not.").format(frame=sample["frame"]))

@@ -4,6 +4,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AngioSegLib.errors import AngioSegLibError
+
 __all__ = ["Leaving"]
 
 
@@ -51,8 +53,11 @@ class Leaving:
             )
         if slicer.util.confirmYesNoDisplay(question.format(count=count), windowTitle="AngioSeg"):
             for reading in self._window.readings():
-                if reading.states.unsent():
-                    (correct.submit if ready else correct.keep)(reading)
+                try:
+                    (correct.send if ready else correct.keep)(reading)
+                except AngioSegLibError as error:
+                    # The others can still be saved.
+                    self._window.say(str(error))
 
     def close(self) -> None:
         """Ask no more."""

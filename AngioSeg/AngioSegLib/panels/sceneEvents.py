@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import slicer
 import vtk
-from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 __all__ = ["SceneEvents"]
@@ -35,15 +34,18 @@ class SceneEvents(VTKObservationMixin):
         self.removeObservers()
 
     def _onStartClose(self, caller, event) -> None:
-        self._leaving.beforeSceneCloses()
-        self._window.forgetCine()
+        try:
+            self._leaving.beforeSceneCloses()
+        finally:
+            self._window.forgetCines()
 
     def _onOther(self, caller, event) -> None:
         self._window.setParameters(self._getParameters())
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onRemoved(self, caller, event, node) -> None:
-        reading = self._window.reading
-        if reading is not None and not slicer.mrmlScene.IsClosing() and not reading.inScene:
-            self._window.forgetCine()
-            self._window.say(_("{name} was removed from the scene.").format(name=node.GetName()))
+        if slicer.mrmlScene.IsClosing():
+            return
+        self._window.forgetCines()
+        # Slicer makes another one when this event is over.
+        self._window.refreshSoon()

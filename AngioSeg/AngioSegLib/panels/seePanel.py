@@ -89,7 +89,7 @@ class SeePanel(Panel):
         why = "" if reading else _("Choose a cine first.")
         record = reading.record if reading else None
         self.offer(ui.playButton, why, _("Play the cine with its masks, at its own speed."))
-        self.offer(ui.frameSlider, why, _("The frame on screen. Keys: comma and full stop step by one."))
+        self.offer(ui.frameSlider, why, _("The frame on screen. Keys: J and K step by one."))
         at = reading.cine.currentFrame if reading else 0
         for button, step, tip in (
             (ui.previousKeyButton, -1, _("Go to the key frame before this one. Key: Shift+J")),

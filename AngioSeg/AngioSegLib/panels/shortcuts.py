@@ -9,7 +9,7 @@ __all__ = ["Shortcuts"]
 
 
 class Shortcuts:
-    """None of them is a key of Slicer's own, or of its Segment Editor.
+    """None of them is a key of Slicer's own, or of its Segment Editor: Qt gives a key that two want to neither.
 
     Args:
         window: see :class:`~AngioSegLib.panels.window.Window`.
@@ -18,8 +18,8 @@ class Shortcuts:
     def __init__(self, window):
         see = window.see
         self._keys: dict[str, Callable[[], None]] = {
-            ",": lambda: see.step(-1),
-            ".": lambda: see.step(1),
+            "J": lambda: see.step(-1),
+            "K": lambda: see.step(1),
             "Shift+J": lambda: see.goToKeyFrame(-1),
             "Shift+K": lambda: see.goToKeyFrame(1),
             "Shift+A": lambda: window.do(window.correct.accept),

@@ -51,6 +51,7 @@ class Window(VTKObservationMixin):
         self.reading: Reading | None = None
         self.message = ""
         self._readings: dict[str, Reading] = {}
+        self._maskProxy = None
         self._pending = 0
         self._poll = qt.QTimer()
         self._poll.interval = _POLL_MS
@@ -114,20 +115,31 @@ class Window(VTKObservationMixin):
         known = self._readings.get(cine.sequence.GetID())
         if known is None or not known.inScene or known.cine.sequence is not cine.sequence:
             known = self._readings[cine.sequence.GetID()] = Reading(cine, self.connection)
-        self.reading = known
+        self.reading, self._maskProxy = known, known.masks.proxy
         for node in (known.cine.browser, known.masks.proxy, known.masks.sequence):
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onChange)
-        segmentation = known.masks.proxy.GetSegmentation()
-        for event in ("SourceRepresentationModified", "SegmentModified", "SegmentAdded", "SegmentRemoved"):
-            self.addObserver(segmentation, getattr(slicer.vtkSegmentation, event), self._onChange)
 
-    def forgetCine(self) -> None:
-        """The cine, its masks or the whole scene is gone: nobody waits for its frames any more."""
+    def forgetCines(self) -> None:
+        """Cines, their masks or the whole scene are gone: nobody waits for their frames any more."""
         closing = slicer.mrmlScene.IsClosing()
-        gone = [id for id, reading in self._readings.items() if closing or not reading.inScene]
-        for id in gone:
-            self._readings.pop(id).cancel()
-        self.chooseNode(None)
+        for id, reading in list(self._readings.items()):
+            if closing or not reading.inScene:
+                del self._readings[id]
+                reading.cancel()
+                if not closing:
+                    self.say(self._removed(reading))
+        if self.reading is not None and self.reading not in self._readings.values():
+            self.chooseNode(None)
+
+    def _removed(self, reading: Reading) -> str:
+        text = _("{name} was removed from the scene.").format(name=reading.cine.name)
+        try:
+            kept = self.correct.keep(reading)
+        except AngioSegLibError as error:
+            return f"{text} {error}"
+        if kept:
+            text += " " + _("Its {count} accepted frames go with the next Submit.").format(count=kept)
+        return text
 
     def running(self) -> Reading | None:
         """The cine whose frames are being segmented, on screen or not."""
@@ -175,8 +187,10 @@ class Window(VTKObservationMixin):
 
     def refresh(self) -> None:
         """Bring all parts up to date."""
-        if self.reading is not None and not self.reading.inScene:
-            self.forgetCine()
+        reading = self.reading
+        if reading is not None and reading.masks.proxy is not self._maskProxy:
+            # It was removed from the scene, and Slicer made another one.
+            self.chooseNode(reading.cine.proxy)
             return
         for panel in self._panels:
             panel.refresh()

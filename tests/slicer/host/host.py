@@ -217,6 +217,7 @@ class Host:
         """Press a key."""
         found = [s for s in self.main.findChildren(QtGui.QShortcut) if s.key().toString() == sequence]
         assert found, f"{sequence} is no key here"
+        assert len(found) == 1, f"{len(found)} want {sequence}, and Qt gives it to none of them"
         found[0].activated.emit()
         self.turn()
 

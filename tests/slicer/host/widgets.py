@@ -3,9 +3,12 @@
 import numpy as np
 import slicer
 from AngioSegLib.images import fillImage
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
-__all__ = ["CUSTOM_WIDGETS", "MessageBox", "qMRMLSegmentEditorWidget"]
+__all__ = ["CUSTOM_WIDGETS", "EDITOR_KEYS", "MessageBox", "qMRMLSegmentEditorWidget"]
+
+EDITOR_KEYS = ("Space", "Esc", *"0123456789", *"QW/*,.<>ZYI")
+"""What Slicer's qMRMLSegmentEditorWidget.cxx listens to in the main window."""
 
 
 class ctkCollapsibleButton(QtWidgets.QFrame):
@@ -141,6 +144,7 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         self.switchToSegmentationsButtonVisible = self.unorderedEffectsVisible = True
         self.listens = False
         self._segmentation = self._volume = self._segmentId = self._node = None
+        self._keys = []
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._layout = layout
@@ -161,6 +165,9 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         assert node is None or node.IsA("vtkMRMLSegmentationNode")
         self._segmentation = node
 
+    def segmentationNode(self):
+        return self._segmentation
+
     def setSourceVolumeNode(self, node):
         self._volume = node
 
@@ -172,13 +179,17 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         self.listens = True
 
     def installKeyboardShortcuts(self):
-        pass
+        main = slicer.util.mainWindow()
+        self._keys = [QtGui.QShortcut(QtGui.QKeySequence(key), main) for key in EDITOR_KEYS]
 
     def setActiveEffect(self, effect):
         assert effect is None
 
     def uninstallKeyboardShortcuts(self):
-        pass
+        for key in self._keys:
+            key.setParent(None)
+            key.deleteLater()
+        self._keys = []
 
     def removeViewObservations(self):
         self.listens = False
