@@ -79,6 +79,15 @@ class Protocol:
         pairs = clip_pairs(self.data)[: self.clips]
         return ([], pairs) if self.partition == "all" else part_clips(pairs, self.partition, seed, self.share)
 
+    @property
+    def described(self) -> str:
+        """In a line for those who read the table. Of files their names: where they lie is nobody else's business."""
+        given = [f"{n} {Path(v).name if isinstance(v, str) else v}" for n, v in self.training if "#" not in n]
+        return (
+            f"Data: {Path(self.data).name}, {len(clip_pairs(self.data)[: self.clips])} clips; partition: "
+            f"{self.partition}; recipe: {self.recipe} with {', '.join(given) or 'its own values'}"
+        )
+
 
 def model_name(neighbors: int) -> str:
     """A network's name in table and figure."""
@@ -299,11 +308,8 @@ def _write(
     figures: dict[tuple[int, int], dict[str, float]],
     seeds: int,
 ) -> None:
-    given = [f"{name} {value}" for name, value in protocol.training if "#" not in name]
-    training = ", ".join(given) or "its own values"
     notes = [
-        f"Data: {Path(protocol.data).name}, {len(clip_pairs(protocol.data)[: protocol.clips])} clips; partition: "
-        f"{protocol.partition}; recipe: {protocol.recipe} with {training}; {seeds} seeds.",
+        f"{protocol.described}; {seeds} seeds.",
         "Mean and 95 % interval (Student's t) over seeds. All tested pixels of a seed count together, clDice is the "
         "mean over its frames with vessel. On the cines' own grid unless it says 448x448.",
         *_order(figures, seeds),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 
 import numpy as np
 
@@ -177,10 +177,11 @@ def _length(skeleton: np.ndarray) -> float:
 def rank_key_frames(measures: Sequence[FrameMeasure], count: int = 5, min_gap_ms: float = 300.0) -> list[KeyFrame]:
     """Rank the frames of one clip by how completely and how clearly they show the vessels.
 
-    A frame's vessel length counts as far as its neighbours confirm it (no more than the median of three frames), so
-    that a flash in one frame does not win. Completeness is that length over the longest of the clip; frames with less
-    than half of it are no key frames. Clarity is contrast and sharpness over the best of the frames that are left. The
-    score is completeness x (0.7 + 0.2 contrast + 0.1 sharpness): completeness leads, clarity decides between frames
+    A frame's vessel length counts as far as its neighbours confirm it: no more than the median of the three frames
+    around it, so that a flash in one frame does not win, and no more than the mean of the five around it, because a
+    mask's errors come and go while vessels stay. Completeness is that length over the longest of the clip; frames with
+    less than half of it are no key frames. Clarity is contrast and sharpness over the best of the frames that are left.
+    The score is completeness x (0.7 + 0.2 contrast + 0.1 sharpness): completeness leads, clarity decides between frames
     that show about the same.
 
     Args:
@@ -205,7 +206,8 @@ def rank_key_frames(measures: Sequence[FrameMeasure], count: int = 5, min_gap_ms
     ranked = []
     for m, complete in filled:
         score = complete * (0.7 + 0.2 * m.contrast / best_contrast + 0.1 * m.sharpness / best_sharpness)
-        why = f"Shows {complete:.0%} of the clip's longest vessel length ({complete * longest:,.0f} px); "
+        why = f"Vessel length {m.length_px:,.0f} px, "
+        why += f"{complete:.0%} of the clip's longest as far as neighbours confirm; "
         if len(filled) == 1:
             why += "no other frame shows half as much."
         else:
@@ -229,14 +231,20 @@ def _compared(value: float, usual: float) -> str:
 
 
 def _confirmed_lengths(measures: Sequence[FrameMeasure]) -> list[float]:
-    """Each frame's length, no more than the median of the three frames around it (at an end, of the last three)."""
+    """Each frame's length, as far as its neighbours confirm it.
+
+    No more than the median of the three frames around it (at an end, of the last three), and no more than the mean of
+    those that are at most two away.
+    """
     by_frame = {measure.frame: measure.length_px for measure in measures}
 
     def confirmed(frame: int) -> float:
+        near = [by_frame[n] for n in range(frame - 2, frame + 3) if n in by_frame]
+        length = min(by_frame[frame], mean(near))
         for first in (frame - 1, frame, frame - 2):
             three = [by_frame[n] for n in range(first, first + 3) if n in by_frame]
             if len(three) == 3:
-                return min(by_frame[frame], median(three))
-        return by_frame[frame]
+                return min(length, median(three))
+        return length
 
     return [confirmed(measure.frame) for measure in measures]

@@ -43,6 +43,13 @@ def compared(data, tmp_path_factory):
     return out, command
 
 
+def test_the_table_names_files_and_not_where_they_lie(data):
+    training = (("pretrained", "/home/somebody/resnet34.pth"), ("crop", [192, 192]), ("train#x", "$1"))
+    told = Protocol(str(data), partition="patients", recipe="modern", training=training).described
+    recipe = "recipe: modern with pretrained resnet34.pth, crop [192, 192]"
+    assert told == f"Data: {data.name}, 1 clips; partition: patients; {recipe}"
+
+
 def test_table_and_figure_are_the_papers(compared):
     out, _ = compared
     assert {path.name for path in out.iterdir()} == {*FILES, *TRAINED}
