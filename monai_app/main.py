@@ -13,6 +13,7 @@ import angioseg
 from angioseg.selection import STRATEGIES
 from angioseg.versions import Versions
 from fastapi import HTTPException
+from lib.archive import UNREACHABLE
 from lib.cine_routes import cine_routes
 from lib.cines import CineCache
 from lib.datastore import MODELS, CineDatastore
@@ -146,7 +147,7 @@ class AngioSegApp(MONAILabelApp):
                 try:
                     result = self.infer(request)
                 except HTTPException as error:
-                    if self.segmenter.stopping.is_set():
+                    if self.segmenter.stopping.is_set() or error.status_code == UNREACHABLE:
                         raise
                     problems[image] = error.detail
                     continue
@@ -173,7 +174,12 @@ class AngioSegApp(MONAILabelApp):
         if save and result["file"]:
             # What a model says takes the place of what it said before: it does not join it.
             info = {"model": model, "params": result["params"], "replace": True}
-            result["label"] = datastore.save_label(image, result["file"], tag, info)
+            try:
+                result["label"] = datastore.save_label(image, result["file"], tag, info)
+            except HTTPException:
+                # Nobody is told of it, so nobody would remove it.
+                Path(result["file"]).unlink(missing_ok=True)
+                raise
         return result
 
     def _check_model(self, model) -> str:

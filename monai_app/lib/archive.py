@@ -14,7 +14,11 @@ from monailabel.config import settings
 from monailabel.datastore.dicom import DICOMwebClientX
 from pydicom.uid import SegmentationStorage
 
-__all__ = ["Archive", "Instance"]
+__all__ = ["UNREACHABLE", "Archive", "Instance"]
+
+UNREACHABLE = 502
+"""Status when nothing can be had of the archive: whoever asks for many cines need not ask for the next one."""
+_NOT_GIVEN = (404, 406, 410, 415)
 
 _MODALITIES = ("XA", "RF")
 # X-ray angiographic and radiofluoroscopic images, classic and enhanced; a series may hold reports beside them.
@@ -76,8 +80,12 @@ class Archive:
         return self._search({"Modality": "SEG"}, (SegmentationStorage,))
 
     def fetch(self, instance: Instance, path: Path):
-        """Write an instance to a file, as the archive stores it; the file is there whole or not at all."""
-        with _told():
+        """Write an instance to a file, as the archive stores it; the file is there whole or not at all.
+
+        Raises:
+            HTTPException: 404, when the archive does not give this one; 502 as everywhere.
+        """
+        with _told(_NOT_GIVEN):
             dataset = self._client.retrieve_instance(instance.study, instance.series, instance.uid)
         with replacing(path) as temporary:
             dataset.save_as(temporary, write_like_original=False)
@@ -88,7 +96,7 @@ class Archive:
         with _told():
             answer = self._client.store_instances([dataset])
         if answer.get("FailedSOPSequence"):
-            raise HTTPException(502, "The archive did not take the segmentation object.")
+            raise HTTPException(UNREACHABLE, "The archive did not take the segmentation object.")
 
     def _search(self, filter: dict, kinds: tuple[str, ...]) -> list[Instance]:
         """The instances of the series that a filter finds; a series is looked into again when its size has changed."""
@@ -140,7 +148,7 @@ def _client(url: str) -> DICOMwebClientX:
             stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
         )
     except (TypeError, ValueError) as error:
-        raise HTTPException(502, "The archive's address must be as http://127.0.0.1:8042/dicom-web.") from error
+        raise HTTPException(UNREACHABLE, "The archive's address must be as http://127.0.0.1:8042/dicom-web.") from error
 
 
 class _InTime(requests.adapters.HTTPAdapter):
@@ -151,15 +159,19 @@ class _InTime(requests.adapters.HTTPAdapter):
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(not_given: tuple[int, ...] = ()) -> Iterator[None]:
     try:
         yield
     except requests.HTTPError as error:
-        raise HTTPException(502, f"The archive answered {error.response.status_code}.") from error
+        status = error.response.status_code
+        if status in not_given:
+            raise HTTPException(404, f"The archive does not give this cine (it answered {status}).") from error
+        raise HTTPException(UNREACHABLE, f"The archive answered {status}.") from error
     except requests.RequestException as error:
-        raise HTTPException(502, "The archive cannot be reached.") from error
+        raise HTTPException(UNREACHABLE, "The archive cannot be reached.") from error
     except Exception as error:  # what the client makes of an answer that is none of DICOMweb's
-        raise HTTPException(502, f"The archive did not answer as DICOMweb does ({type(error).__name__}).") from error
+        told = f"The archive did not answer as DICOMweb does ({type(error).__name__})."
+        raise HTTPException(UNREACHABLE, told) from error
 
 
 def _uid(dataset: dict, tag: str) -> str:

@@ -1,12 +1,13 @@
 """The cines of a studies folder as the images of MONAI Label, with their labels."""
 
+import hashlib
 import json
 import logging
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from angioseg.cine.atomic import replacing
 from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 
+from lib.cines import file_state
 from lib.ids import check_id, is_id
 from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
 
@@ -26,6 +28,7 @@ MODELS = "angioseg-models"
 logger = logging.getLogger("angioseg.server")
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_MOST_COMPARED = 50
 _RESERVED_INFO = ("name", "path", "ts", "id", "frame", "score", "why", "scored")
 _RESERVED_LABEL_INFO = (*_RESERVED_INFO, "annotated_frames", "version", "versions", "file", "problem")
 
@@ -54,6 +57,7 @@ class CineDatastore(LocalDatastore):
         self._read = read
         self._paths: dict[str, str] = {}
         self._kinds: dict[str, tuple] = {}
+        self._pixels: dict[str, tuple[tuple, str]] = {}
         self._unreadable: set[Path] = set()
         self._scanned_at = -float("inf")
         self._mutex = threading.RLock()
@@ -103,9 +107,10 @@ class CineDatastore(LocalDatastore):
     # What changes: one thread at a time, files written whole or not at all, names checked.
 
     def add_image(self, image_id, image_filename, image_info):
-        """Add a cine, unless it is there.
+        """Add a cine, unless it is there, under whatever id: twice, it would be two patients to a training.
 
-        A cine is told by its pixels: times, spacing and the form of the file depend on who wrote it.
+        A cine is told by its pixels: times, spacing and the form of the file depend on who wrote it. The one of that id
+        and all whose pixels are known are compared, and others, which are read for it, up to a number.
 
         Args:
             image_id: its id, if it is new.
@@ -122,33 +127,53 @@ class CineDatastore(LocalDatastore):
         name = check_id(image_id + _suffix(image_filename), "image id")
         if name in (self._datastore.labels_dir, MODELS):
             raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
-        cine = read_upload(image_filename)
-        with self._mutex:
-            self._reconcile_datastore()
-            target = Path(self._datastore_path, name)
-            taken = image_id if image_id in self._paths else self._id_of(name)
-            if taken and self._has_pixels(taken, cine):
-                return taken
-            if taken or target.exists():
-                raise HTTPException(409, f"There is another cine {image_id!r} in the studies folder. Use another id.")
-            _copy(image_filename, target)
-            self._reconcile_datastore()
-            if self._paths.get(image_id) != name:
-                raise HTTPException(409, f"There is another cine {image_id!r} in the studies folder. Use another id.")
-            self.update_image_info(image_id, image_info or {})
-        return image_id
+        cine, target = read_upload(image_filename), Path(self._datastore_path, name)
+        for _ in range(2):  # once more, when somebody else added one of that name meanwhile
+            self._look(at_once=True)
+            if known := self._id_of_cine(cine, self._to_compare(image_id, name)):
+                return known
+            with self._mutex:
+                self._reconcile_datastore()
+                if image_id in self._paths or self._id_of(name) or target.exists():
+                    continue
+                _copy(image_filename, target)
+                self._reconcile_datastore()
+                if self._paths.get(image_id) == name:
+                    self.update_image_info(image_id, image_info or {})
+                    return image_id
+                target.unlink()
+                self._reconcile_datastore()
+        raise HTTPException(409, f"There is another cine {image_id!r} in the studies folder. Use another id.")
+
+    def _to_compare(self, image_id: str, name: str) -> list[str]:
+        """The ids of the cines that a new one is compared with: all that cost nothing, and some that must be read."""
+        named = [one for one in (image_id, self._id_of(name)) if one in self._paths]
+        known = [one for one in self._paths if one in self._pixels]
+        others = [one for one in self._paths if one not in self._pixels]
+        return list(dict.fromkeys([*named, *known, *others[:_MOST_COMPARED]]))
 
     def _id_of(self, path: str) -> str | None:
         return next((image_id for image_id, known in self._paths.items() if known == path), None)
 
-    def _has_pixels(self, image_id: str, cine: Cine) -> bool:
+    def _id_of_cine(self, cine: Cine, image_ids: Iterable[str]) -> str | None:
+        """The first of some cines that has these pixels."""
+        pixels = _digest(cine)
+        return next((image_id for image_id in image_ids if self._digest_of(image_id) == pixels), None)
+
+    def _digest_of(self, image_id: str) -> str | None:
+        """Names a cine's pixels; a file is read once for that, until it changes."""
         try:
-            frames = self.read_image(image_id).frames
+            path = self.get_image_uri(image_id)
+            state = file_state(path) if path else ()
+            if self._pixels.get(image_id, (None,))[0] != state:
+                self._pixels[image_id] = (state, _digest(self.read_image(image_id)))
+        except OSError:
+            return None  # removed a moment ago
         except HTTPException as error:
             if error.status_code >= 500:
                 raise
-            return False  # what cannot be read is not this cine
-        return frames.dtype == cine.frames.dtype and np.array_equal(frames, cine.frames)
+            return None  # what cannot be read is not this cine
+        return self._pixels[image_id][1]
 
     def save_label(self, image_id, label_filename, label_tag, label_info):
         """Save a label of some frames of a cine.
@@ -382,6 +407,11 @@ def read_upload(path: str) -> Cine:
         return read_cine(path)
     except CineError as error:
         raise HTTPException(400, str(error).replace(str(path), "The upload")) from error
+
+
+def _digest(cine: Cine) -> str:
+    form = f"{cine.frames.dtype}{cine.shape}".encode()
+    return hashlib.blake2b(np.ascontiguousarray(cine.frames).data, digest_size=16, key=form).hexdigest()
 
 
 def _name_cines(paths: list[str], known: dict[str, str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.utils.others.generic import md5_digest
 
-from lib.archive import Archive, Instance
+from lib.archive import UNREACHABLE, Archive, Instance
 from lib.datastore import CineDatastore, read_upload
 
 __all__ = ["PacsDatastore", "cache_folder"]
@@ -75,7 +75,7 @@ class PacsDatastore(CineDatastore):
         """Bring the file of a cine that :meth:`image_path` names.
 
         Raises:
-            HTTPException: 502, when the archive does not give it.
+            HTTPException: 404, when the archive does not give it; 502, when nothing can be had of it.
         """
         instance = self._instances.get(Path(path).stem)
         if instance is not None:
@@ -84,10 +84,11 @@ class PacsDatastore(CineDatastore):
     def add_image(self, image_id, image_filename, image_info):
         """Find a cine in the archive by its pixels; nothing is added to it.
 
-        Of the cines with as many frames, rows and columns, those are fetched that are not here yet, up to a number.
+        Those with as many frames, rows and columns are compared: the one of that id first, then all that are here, then
+        others, which are fetched for it, up to a number.
 
         Args:
-            image_id: does not matter.
+            image_id: of the cine that it probably is.
             image_filename: any file that is a cine.
             image_info: does not matter.
 
@@ -100,11 +101,12 @@ class PacsDatastore(CineDatastore):
         cine = read_upload(image_filename)
         self._look()
         alike = [uid for uid, one in self._instances.items() if one.shape == cine.shape]
-        here_first = sorted(alike, key=lambda uid: not Path(self.image_path(uid)).exists())
-        compared = here_first[:_MOST_COMPARED]
-        for uid in compared:
-            if self._has_pixels(uid, cine):
-                return uid
+        named = [uid for uid in alike if uid == image_id]
+        here = [uid for uid in alike if Path(self.image_path(uid)).exists()]
+        away = [uid for uid in alike if uid not in here]
+        compared = list(dict.fromkeys([*named, *here, *away[:_MOST_COMPARED]]))
+        if known := self._id_of_cine(cine, compared):
+            return known
         raise HTTPException(
             400,
             f"The archive has no cine with these pixels (compared: {len(compared)} of its size). "
@@ -127,7 +129,7 @@ class PacsDatastore(CineDatastore):
             except (HTTPException, CineError) as error:
                 logger.warning("A label could not be stored in the archive.")
                 raise HTTPException(
-                    502, "The label is saved on this server, but the archive did not take it."
+                    UNREACHABLE, "The label is saved on this server, but the archive did not take it."
                 ) from error
         return image_id
 
@@ -174,10 +176,12 @@ class PacsDatastore(CineDatastore):
     def _fetch_seg(self, instance: Instance) -> DicomSeg | None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "seg.dcm")
-            self._archive.fetch(instance, path)
             try:
+                self._archive.fetch(instance, path)
                 return read_dicom_seg(path)
-            except CineError:
+            except (HTTPException, CineError) as error:
+                if getattr(error, "status_code", None) == UNREACHABLE:
+                    raise
                 logger.warning("A segmentation in the archive cannot be read.")
                 return None
 
@@ -193,7 +197,7 @@ class PacsDatastore(CineDatastore):
                 write_label(label, mask, cine, seg.frames)
                 super().save_label(seg.source, label, _FINAL, {"replace": True})
         except (HTTPException, CineError) as error:
-            if getattr(error, "status_code", None) == 502:
+            if getattr(error, "status_code", None) == UNREACHABLE:
                 raise  # not the label's fault: it is tried again
             logger.warning("A segmentation in the archive does not fit its cine, or that cannot be read.")
 

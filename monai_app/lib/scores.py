@@ -15,6 +15,7 @@ from angioseg.errors import AngioSegError
 from angioseg.selection import FrameScore, candidate_frames
 from fastapi import HTTPException
 
+from lib.archive import UNREACHABLE
 from lib.cines import CineCache, file_state
 from lib.infer import SharedSegmenter
 
@@ -131,7 +132,7 @@ class ScoreBoard:
         try:
             return self._score(id, path)
         except HTTPException as error:
-            if error.status_code == _NO_MODEL:
+            if error.status_code in (_NO_MODEL, UNREACHABLE):
                 raise
             logger.warning("A cine was not scored: %s", error.detail)
         except Exception as error:

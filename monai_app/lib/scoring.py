@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from angioseg.cine import CineError, read_label
+from angioseg.cine import CineError
+from angioseg.data import labelled_frames
 from angioseg.errors import AngioSegError
 from angioseg.metrics import compute_cldice
 from fastapi import HTTPException
@@ -12,6 +13,7 @@ from monai.metrics import compute_dice
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
+from lib.archive import UNREACHABLE
 from lib.cines import CineCache
 from lib.datastore import CineDatastore
 from lib.infer import SharedSegmenter
@@ -64,12 +66,17 @@ class CineScoring(ScoringMethod):
         return {"images": results}
 
     def _score(self, image: str, datastore: CineDatastore) -> dict:
-        path, label = datastore.get_image_uri(image), datastore.get_label_uri(image, _TAG)
+        try:
+            path, label = datastore.get_image_uri(image), datastore.get_label_uri(image, _TAG)
+        except HTTPException as error:
+            if error.status_code == UNREACHABLE:
+                raise
+            return {"problem": error.detail}
         if not path or not label:
             return _GONE
         try:
             cine = self._cines.read(path)
-            mask, listed = read_label(label)
+            mask, listed = labelled_frames({"label": label})
             if mask.shape != cine.shape or not listed:
                 raise CineError("The label is not on the grid of its cine, or names no frame")
             predicted = np.zeros_like(mask)

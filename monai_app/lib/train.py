@@ -11,14 +11,14 @@ import tempfile
 import threading
 from pathlib import Path
 
-from angioseg.cine import read_label
-from angioseg.data import patient_key, split_by_patient
+from angioseg.data import labelled_frames, patient_key, split_by_patient
 from angioseg.errors import AngioSegError
 from angioseg.versions import Versions
 from fastapi import HTTPException
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.train import TrainTask
 
+from lib.archive import UNREACHABLE
 from lib.datastore import CineDatastore
 from lib.runs import Runs
 
@@ -170,11 +170,16 @@ def _process(job: dict) -> subprocess.Popen:
 def _labelled_clips(datastore: CineDatastore) -> list[dict]:
     clips = []
     for image in sorted(datastore.get_labeled_images()):
-        path, label = datastore.get_image_uri(image), datastore.get_label_uri(image, DefaultLabelTag.FINAL)
+        try:
+            path, label = datastore.get_image_uri(image), datastore.get_label_uri(image, DefaultLabelTag.FINAL)
+        except HTTPException as error:
+            if error.status_code == UNREACHABLE:
+                raise
+            continue  # the archive does not give it
         if not path or not label:
             continue  # removed a moment ago
         try:
-            mask, frames = read_label(label)
+            mask, frames = labelled_frames({"label": label})
         except AngioSegError:
             continue  # put there by hand; the label's info says what is wrong with it
         vessel_frames = sum(bool(mask[frame].any()) for frame in frames)

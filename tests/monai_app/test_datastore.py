@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from angioseg.cine import Cine, read_label, write_cine, write_label
+from angioseg.cine import Cine, read_cine, read_label, write_cine, write_label
 from fastapi import HTTPException
 from hypothesis import given
 from hypothesis import strategies as st
@@ -298,6 +299,69 @@ def test_a_cine_that_is_there_under_another_id_is_answered_with_that(tmp_path):
     (studies / "run.dcm").unlink()
     assert store.add_image("run", str(upload), {}) == "run.nrrd"
     assert store.list_images() == ["run.nrrd"]
+
+
+@pytest.mark.parametrize(("most", "answer"), [(50, "a__run"), (0, "new")])
+def test_a_cine_is_not_added_twice_under_another_id(tmp_path, monkeypatch, most, answer):
+    monkeypatch.setattr("lib.datastore._MOST_COMPARED", most)
+    (tmp_path / "studies" / "a").mkdir(parents=True)
+    write_cine(tmp_path / "studies" / "a" / "run.nrrd", OTHER_TIMES)
+    write_cine(tmp_path / "studies" / "other.nrrd", Cine(RAMP + 1, np.arange(2.0)))
+    write_cine(tmp_path / "upload.nrrd", Cine(RAMP, np.arange(2.0)))
+    store = CineDatastore(str(tmp_path / "studies"))
+    assert store.add_image("new", str(tmp_path / "upload.nrrd"), {}) == answer
+    assert store.list_images() == ["a__run", *(["new"] if most == 0 else []), "other"]
+
+
+def test_a_cine_whose_pixels_are_known_is_compared_without_reading_it_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("lib.datastore._MOST_COMPARED", 0)
+    read = []
+    store = CineDatastore(str(tmp_path / "studies"), lambda path: read.append(path) or read_cine(path))
+    upload = tmp_path / "upload.nrrd"
+    for value in range(3):
+        write_cine(upload, Cine(RAMP + value, np.arange(2.0)))
+        assert store.add_image(f"run{value}", str(upload), {}) == f"run{value}"
+        assert store.add_image(f"run{value}", str(upload), {}) == f"run{value}"
+    assert store.add_image("new", str(upload), {}) == "run2"
+    assert len(read) == 3
+    # A file that has changed is another cine.
+    write_cine(tmp_path / "studies" / "run2.nrrd", Cine(RAMP + 9, np.arange(2.0)))
+    assert store.add_image("new", str(upload), {}) == "new"
+
+
+def test_two_that_add_the_same_cine_at_once_add_it_once(tmp_path):
+    upload = write_upload(tmp_path)
+    store = CineDatastore(str(tmp_path / "studies"))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: store.add_image("run", str(upload), {}), range(8)))
+    assert answers == ["run"] * 8
+    assert store.list_images() == ["run"]
+
+
+def test_a_cine_is_decoded_while_others_may_save(tmp_path):
+    write_cine(tmp_path / "upload.nrrd", Cine(RAMP, np.arange(2.0)))
+    (tmp_path / "studies").mkdir()
+    shutil.copyfile(tmp_path / "upload.nrrd", tmp_path / "studies" / "run.nrrd")
+
+    def read(path):
+        # Another thread gets the lock meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(store.update_image_info, "run", {"seen": True}).result(10)
+        return read_cine(path)
+
+    store = CineDatastore(str(tmp_path / "studies"), read)
+    assert store.add_image("new", str(tmp_path / "upload.nrrd"), {}) == "run"
+    assert store.get_image_info("run")["seen"] is True
+
+
+def test_what_is_refused_after_all_does_not_stay(tmp_path, monkeypatch):
+    store = CineDatastore(str(tmp_path / "studies"))
+    # What the file is taken for under its name in the folder decides, and not what it was taken for as an upload.
+    monkeypatch.setattr(store, "_is_cine_file", lambda path: False)
+    with pytest.raises(HTTPException) as caught:
+        store.add_image("run", str(write_upload(tmp_path)), {})
+    assert caught.value.status_code == 409
+    assert [path.name for path in (tmp_path / "studies").glob("run*")] == []
 
 
 def test_information_cannot_move_an_image(tmp_path):

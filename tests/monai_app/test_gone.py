@@ -2,19 +2,25 @@
 
 import json
 import shutil
+import tempfile
 import time
 
 import numpy as np
 import pytest
 from angioseg.cine import Cine, read_label, write_cine, write_label
+from angioseg.paths import app_dir
 from angioseg.versions import Versions
 from fastapi import HTTPException
+from lib.archive import UNREACHABLE
 from lib.cines import CineCache
 from lib.datastore import CineDatastore
 from lib.infer import CineInferTask, SharedSegmenter
 from lib.predictions import Predictions
 from lib.scores import ScoreBoard
 from lib.scoring import CineScoring
+from lib.train import CineTrainTask
+from monailabel.config import settings
+from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 
 IMAGE = {"image": "gone"}
 LABEL = {"files": {"label": ("label.nrrd", b"")}}
@@ -87,7 +93,7 @@ def fails(error):
     "fetch",
     [
         None,
-        fails(HTTPException(502, "The archive answered 404.")),
+        fails(HTTPException(404, "The archive does not give this cine (it answered 404).")),
         fails(RuntimeError("Doe^John.nrrd")),
         fails(MemoryError()),
     ],
@@ -115,6 +121,62 @@ def test_the_other_cines_are_scored(segmenter, tmp_path, caplog, fetch):
     assert board.get("gone").scores
 
 
+def test_scoring_ends_where_nothing_can_be_had_of_the_archive(segmenter, tmp_path, caplog):
+    asked = []
+
+    def fetch(path):
+        asked.append(path)
+        raise HTTPException(UNREACHABLE, "The archive cannot be reached.")
+
+    cines = CineCache(1 << 20)
+    cines.fetch = fetch
+    board = ScoreBoard(segmenter, cines, tmp_path / "scores")
+    board.want({name: str(tmp_path / name) for name in ("a.dcm", "b.dcm")})
+    while board.wait():
+        pass
+    assert len(asked) == 1
+    assert board.progress() == {"done": 0, "total": 2}
+    assert "Scoring stopped: The archive cannot be reached." in caplog.text
+
+
+@pytest.fixture
+def app(studies, weights, tmp_path, monkeypatch):
+    """The app on two cines, in this process; what is temporary goes to a folder of its own."""
+    from main import AngioSegApp
+
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(settings, "MONAI_LABEL_SESSIONS", False)
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    for name in ("a", "b"):
+        shutil.copyfile(studies / "IM000001", folder / f"{name}.dcm")
+    return AngioSegApp(str(app_dir()), str(folder), {"model": str(weights), "device": "cpu"})
+
+
+def test_a_mask_that_cannot_be_saved_leaves_nothing(app, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise HTTPException(404, "There is no image 'a' in the studies folder.")
+
+    monkeypatch.setattr(app.datastore(), "save_label", refuse)
+    with pytest.raises(HTTPException):
+        app.infer({"model": "angioseg", "image": "a", "frames": 0, "save_label": True})
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize(("status", "images"), [(404, ["a", "b"]), (UNREACHABLE, ["a"])])
+def test_a_batch_goes_on_after_a_cine_that_is_not_given_and_ends_with_the_archive(app, monkeypatch, status, images):
+    asked = []
+
+    def refuse(request):
+        asked.append(request["image"])
+        raise HTTPException(status, "Not to be had.")
+
+    monkeypatch.setattr(app, "infer", refuse)
+    task = app.batches.wait(app.start_batch("angioseg", BatchInferImageType.IMAGES_ALL, {})["id"])
+    assert (asked, task["status"]) == (images, "ERROR" if status == UNREACHABLE else "DONE")
+
+
 @pytest.fixture
 def store(studies, cine, tmp_path, monkeypatch):
     """One labelled cine, removed since the store looked."""
@@ -133,6 +195,29 @@ def test_a_scoring_goes_on_without_it(store, segmenter, tmp_path):
     scoring = CineScoring(segmenter, CineCache(1 << 20), Predictions(tmp_path / "predictions"))
     problem = {"problem": "The cine or its label was removed meanwhile."}
     assert scoring({}, store) == {"images": {"run": problem}}
+
+
+@pytest.mark.parametrize("status", [404, UNREACHABLE])
+def test_what_an_archive_does_not_give_is_not_scored_and_not_trained_on(
+    store, segmenter, tmp_path, monkeypatch, status
+):
+    def refuse(image_id):
+        raise HTTPException(status, "Not to be had.")
+
+    monkeypatch.setattr(store, "get_image_uri", refuse)
+    scoring = CineScoring(segmenter, CineCache(1 << 20), Predictions(tmp_path / "predictions"))
+    training = CineTrainTask(Versions(tmp_path / "models", None), "cpu")
+    monkeypatch.setattr(store, "get_labeled_images", lambda: ["run"])
+    if status == UNREACHABLE:
+        for ask in (lambda: scoring({}, store), lambda: training.job({}, store)):
+            with pytest.raises(HTTPException) as caught:
+                ask()
+            assert caught.value.status_code == UNREACHABLE
+        return
+    assert scoring({}, store) == {"images": {"run": {"problem": "Not to be had."}}}
+    with pytest.raises(HTTPException) as caught:
+        training.job({}, store)
+    assert caught.value.status_code == 400
 
 
 def test_a_dataset_is_made_without_it(store):

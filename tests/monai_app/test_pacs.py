@@ -263,6 +263,39 @@ def test_a_cine_from_elsewhere_is_found_by_its_pixels(archive, open_archive, tmp
 
 
 @needs_orthanc
+def test_the_cine_that_is_named_is_compared_first_and_what_is_here_costs_nothing(
+    archive, open_archive, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("lib.pacs._MOST_COMPARED", 0)
+    # Without segmentations in the archive: their cines are fetched at once.
+    first, second = (archive.add(seed).SOPInstanceUID for seed in (46, 47))
+    datastore = open_archive("empty")
+    here = sum(Path(datastore.image_path(uid)).exists() for uid in archive.clips)
+    for image, name, answer in ((first, "cine-0", None), (first, first, first), (first, "cine-0", first)):
+        if answer:
+            assert datastore.add_image(name, str(archive.sources[image]), {}) == answer
+        else:
+            with pytest.raises(HTTPException, match=f"compared: {here} of its size"):
+                datastore.add_image(name, str(archive.sources[image]), {})
+    with pytest.raises(HTTPException, match=f"compared: {here + 1} of its size"):
+        datastore.add_image("cine-0", str(archive.sources[second]), {})
+
+
+@needs_orthanc
+def test_a_cine_that_the_archive_does_not_give_is_told_from_an_archive_that_is_down(archive, open_archive):
+    uid = archive.add(45).SOPInstanceUID
+    datastore = open_archive("cache")
+    assert uid in datastore.list_images()
+    del archive.clips[uid]
+    stored = archive.send("POST", "/tools/lookup", data=uid).json()[0]["ID"]
+    assert archive.send("DELETE", f"/instances/{stored}").status_code == 200
+    with pytest.raises(HTTPException) as caught:
+        datastore.read_image(uid)
+    line = "The archive does not give this cine (it answered 404)."
+    assert (caught.value.status_code, caught.value.detail) == (404, line)
+
+
+@needs_orthanc
 def test_a_label_that_the_archive_does_not_take_is_kept_and_told(archive, open_archive, tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "MONAI_LABEL_STOW_PREFIX", "nowhere")
     datastore = open_archive("cache")
