@@ -67,8 +67,9 @@ class AngioSegWidget(ScriptedLoadableModuleWidget):
     """The window: see :mod:`AngioSegLib.panels`."""
 
     def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
+        # Without a parent the next line sets the window up at once.
         self.window = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)
 
     def setup(self):
         from AngioSegLib.panels.leaving import Leaving
@@ -85,18 +86,20 @@ class AngioSegWidget(ScriptedLoadableModuleWidget):
         self.leaving = Leaving(self.window)
         self.shortcuts = Shortcuts(self.window)
         self.sceneEvents = SceneEvents(self.window, self.leaving, self.logic.getParameterNode)
+        # A reload sets up the window of a module that is open, and does not enter it.
+        if self.parent.isEntered:
+            self.enter()
 
     def enter(self):
-        self.window.setParameters(self.logic.getParameterNode())
-        self.window.correct.enter()
+        self.window.enter(self.logic.getParameterNode())
         self.shortcuts.enable()
 
     def exit(self):
-        self.window.correct.exit()
+        self.window.exit()
         self.shortcuts.disable()
 
     def cleanup(self):
-        self.shortcuts.disable()
+        self.exit()
         self.sceneEvents.close()
         self.leaving.close()
         self.window.close()

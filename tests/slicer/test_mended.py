@@ -27,13 +27,21 @@ def editorButton(host, name):
     return host.widget.window.correct._editor.findChild(qt.QPushButton, name)
 
 
-@pytest.mark.parametrize("name", ["AddSegmentButton", "RemoveSegmentButton"])
+UNWANTED = ("AddSegment", "RemoveSegment", "Show3D", "SpecifyGeometry")
+
+
+@pytest.mark.parametrize("name", [f"{name}Button" for name in UNWANTED])
 @pytest.mark.parametrize("editor", ["today's", "older"])
-def test_the_editor_offers_no_other_segment(scene, tmp_path, monkeypatch, request, name, editor):
+def test_the_editor_offers_no_other_segment_and_no_surface(scene, tmp_path, monkeypatch, request, name, editor):
     if editor == "older":
         from host.widgets import qMRMLSegmentEditorWidget
 
-        monkeypatch.delattr(qMRMLSegmentEditorWidget, "setAddRemoveSegmentButtonsVisible")
+        for setter in (
+            "setAddRemoveSegmentButtonsVisible",
+            "setShow3DButtonVisible",
+            "setSpecifyGeometryButtonVisible",
+        ):
+            monkeypatch.delattr(qMRMLSegmentEditorWidget, setter)
     host = request.getfixturevalue("host")
     assert editorButton(host, name).isHidden() == (editor == "today's")
 

@@ -12,6 +12,8 @@ __all__ = ["CorrectPanel"]
 
 _UNDO_STEPS = 10
 _EFFECTS = ("Paint", "Erase", "Draw", "Scissors", "Islands")
+# A mask is one segment on its frame's grid, and no surface. Older versions of Slicer cannot hide all of the buttons.
+_UNWANTED = ("setAddRemoveSegmentButtonsVisible", "setShow3DButtonVisible", "setSpecifyGeometryButtonVisible")
 
 
 class CorrectPanel(Panel):
@@ -22,13 +24,15 @@ class CorrectPanel(Panel):
         self._sending: list[tuple[Submission, Reading | None]] = []
         self._kept: list[Submission] = []
         self._editor = slicer.qMRMLSegmentEditorWidget()
+        # From the beginning: without it the widget takes no mask, and cannot be told to let go of one.
+        self._editor.setMRMLSegmentEditorNode(_editorNode())
         self._editor.setMRMLScene(slicer.mrmlScene)
         self._editor.segmentationNodeSelectorVisible = False
         self._editor.sourceVolumeNodeSelectorVisible = False
         self._editor.switchToSegmentationsButtonVisible = False
-        # A mask is one segment. Older versions of Slicer cannot hide the buttons.
-        if hasattr(self._editor, "setAddRemoveSegmentButtonsVisible"):
-            self._editor.setAddRemoveSegmentButtonsVisible(False)
+        for unwanted in _UNWANTED:
+            if hasattr(self._editor, unwanted):
+                getattr(self._editor, unwanted)(False)
         self._editor.setEffectNameOrder(_EFFECTS)
         self._editor.unorderedEffectsVisible = False
         self._editor.setMaximumNumberOfUndoStates(_UNDO_STEPS)
@@ -141,7 +145,11 @@ class CorrectPanel(Panel):
 
     def onCine(self) -> None:
         reading = self.reading
-        self._editor.setMRMLSegmentEditorNode(_editorNode() if reading else None)
+        if reading is None:
+            self._editor.setActiveEffect(None)
+        else:
+            # A script that clears the scene may take it along.
+            self._editor.setMRMLSegmentEditorNode(_editorNode())
         self._editor.setSegmentationNode(reading.masks.proxy if reading else None)
         self._editor.setSourceVolumeNode(reading.cine.proxy if reading else None)
         if reading:
@@ -157,7 +165,7 @@ class CorrectPanel(Panel):
         )
         has = _("The frame has a mask.") if state != "none" else ""
         self.offer(ui.blankButton, noCine or has, _("Give the frame an empty mask, to paint all vessels by hand."))
-        self._editor.enabled = not noMask
+        self._offerEditor(not noMask and not ui.playButton.checked)
         notMine = _("Nothing is corrected in this frame.") if state == "model" else ""
         self.offer(
             ui.carryButton,
@@ -173,6 +181,13 @@ class CorrectPanel(Panel):
         unsent = reading.states.unsent() if reading else []
         self.offer(ui.submitButton, self._whyNotSent(unsent), _("Send the accepted frames to the server."))
         ui.unsentLabel.text = self._unsentText(unsent)
+
+    def _offerEditor(self, offered: bool) -> None:
+        """Let the user paint, or not: nothing keeps a stroke where there is no mask, or where the frame goes by."""
+        self._editor.enabled = offered
+        # Its keys and the mouse in the view do not ask whether it is enabled.
+        if self._editor.readOnly == offered:
+            self._editor.readOnly = not offered
 
     def _whyNotSent(self, unsent: list[int]) -> str:
         if self.reading is None and not self._kept:

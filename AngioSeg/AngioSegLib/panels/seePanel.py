@@ -67,7 +67,8 @@ class SeePanel(Panel):
 
     def onCine(self) -> None:
         self.ui.playButton.checked = False
-        self._forgetSubtraction()
+        if self._forgetSubtraction() and self.reading is not None:
+            showVolume(self.reading.cine.proxy)
         for box, value in (
             (self.ui.fillCheck, self.parameters.showFill),
             (self.ui.outlineCheck, self.parameters.showOutline),
@@ -208,10 +209,12 @@ class SeePanel(Panel):
                 self._subtraction = SubtractionView(self.reading)
             showVolume(self._subtraction.volume if self._subtraction else self.reading.cine.proxy)
 
-    def _forgetSubtraction(self) -> None:
-        if self._subtraction is not None:
-            self._subtraction.remove()
-            self._subtraction = None
+    def _forgetSubtraction(self) -> bool:
+        """Whether there was one; without it the view shows nothing."""
+        subtraction, self._subtraction = self._subtraction, None
+        if subtraction is not None:
+            subtraction.remove()
+        return subtraction is not None
 
     def _onPlay(self) -> None:
         playing = self.ui.playButton.checked and self.reading is not None
@@ -221,6 +224,7 @@ class SeePanel(Panel):
             self._timer.start()
         else:
             self._timer.stop()
+        self.window.refreshSoon()
 
     def _playOn(self) -> None:
         self.step(1)

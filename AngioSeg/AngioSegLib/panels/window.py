@@ -81,6 +81,16 @@ class Window(VTKObservationMixin):
         )
         self.setParameters(parameters)
 
+    def enter(self, parameters) -> None:
+        """The module is opened: what is on screen stays, if it is still the cine worked on."""
+        if self.reading is None or parameters.cine is not self.reading.cine.proxy:
+            self.setParameters(parameters)
+        self.correct.enter()
+
+    def exit(self) -> None:
+        """Another module is opened."""
+        self.correct.exit()
+
     def setParameters(self, parameters) -> None:
         """Use the parameters of the scene that is open now."""
         self.parameters = parameters
@@ -169,12 +179,11 @@ class Window(VTKObservationMixin):
     def do(self, action: Callable[[], None]) -> None:
         """Do what the user asked for, and tell what goes wrong."""
         self.message = ""
-        with slicer.util.tryWithErrorDisplay(_("AngioSeg could not do this."), waitCursor=False):
-            try:
-                action()
-            except AngioSegLibError as error:
-                self.say(str(error))
-        self.refresh()
+        try:
+            with slicer.util.tryWithErrorDisplay(_("AngioSeg could not do this."), waitCursor=False):
+                self._tell(action)
+        finally:
+            self.refresh()
 
     def say(self, text: str) -> None:
         """Tell the user something, at the top of the window."""
@@ -208,16 +217,21 @@ class Window(VTKObservationMixin):
         self.connection.close(0.0)
 
     def _process(self) -> None:
-        with slicer.util.tryWithErrorDisplay(_("AngioSeg could not use the server's answer."), waitCursor=False):
-            try:
-                self.connection.process()
-            except AngioSegLibError as error:
-                self.say(str(error))
-        if not self.connection.busy:
-            self._poll.stop()
-        if self.connection.pending != self._pending or not self.connection.busy:
-            self._pending = self.connection.pending
-            self.refresh()
+        try:
+            with slicer.util.tryWithErrorDisplay(_("AngioSeg could not use the server's answer."), waitCursor=False):
+                self._tell(self.connection.process)
+        finally:
+            if not self.connection.busy:
+                self._poll.stop()
+            if self.connection.pending != self._pending or not self.connection.busy:
+                self._pending = self.connection.pending
+                self.refresh()
+
+    def _tell(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except AngioSegLibError as error:
+            self.say(str(error))
 
     def _onChange(self, caller, event) -> None:
         self.see.onFrame()

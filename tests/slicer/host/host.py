@@ -78,6 +78,12 @@ class Application:
         return [self._main]
 
 
+class ModulePanel(QtWidgets.QWidget):
+    """The qSlicerScriptedLoadableModuleWidget that a module's widget is in."""
+
+    isEntered = False
+
+
 class Host:
     """Slicer, as far as AngioSeg sees it.
 
@@ -134,7 +140,7 @@ class Host:
         self.picture = QtWidgets.QLabel()
         self.picture.setFixedSize(464, 464)
         self.picture.setStyleSheet("background: black;")
-        panel = QtWidgets.QWidget()
+        panel = ModulePanel()
         scroll = QtWidgets.QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(panel)
@@ -148,9 +154,21 @@ class Host:
         self.scroll = scroll
         self.widget = self.module.AngioSegWidget(panel)
         self.widget.setup()
+        panel.isEntered = True
         self.widget.enter()
         self.ui = self.widget.ui
         self.main.show()
+        self.turn()
+
+    def reload(self) -> None:
+        """As the developer's *Reload* does, which neither exits nor enters the module."""
+        self.widget.cleanup()
+        panel = ModulePanel()
+        panel.isEntered = True
+        self.scroll.setWidget(panel)
+        self.widget = self.module.AngioSegWidget(panel)
+        self.widget.setup()
+        self.ui = self.widget.ui
         self.turn()
 
     def close(self) -> None:

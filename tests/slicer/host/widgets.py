@@ -7,7 +7,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 __all__ = ["CUSTOM_WIDGETS", "EDITOR_KEYS", "MessageBox", "qMRMLSegmentEditorWidget"]
 
-EDITOR_KEYS = ("Space", "Esc", *"0123456789", *"QW/*,.<>ZYI")
+EDITOR_KEYS = ("Space", "Esc", "Ctrl+Z", "Ctrl+Y", *"0123456789", *"QW/*,.<>ZYI", *(f"Shift+{n}" for n in range(10)))
 """What Slicer's qMRMLSegmentEditorWidget.cxx listens to in the main window."""
 
 
@@ -142,15 +142,21 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         super().__init__()
         self.segmentationNodeSelectorVisible = self.sourceVolumeNodeSelectorVisible = True
         self.switchToSegmentationsButtonVisible = self.unorderedEffectsVisible = True
-        self.listens = False
+        self.listens = self._readOnly = False
+        self.activeEffect = None
         self._segmentation = self._volume = self._segmentId = self._node = None
         self._keys = []
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._layout = layout
-        for name, slot in (("Add", self._onAddSegment), ("Remove", self._onRemoveSegment)):
+        for name, slot in (
+            ("AddSegment", self._onAddSegment),
+            ("RemoveSegment", self._onRemoveSegment),
+            ("Show3D", lambda: None),
+            ("SpecifyGeometry", lambda: None),
+        ):
             button = QtWidgets.QPushButton(name, self)
-            button.setObjectName(f"{name}SegmentButton")
+            button.setObjectName(f"{name}Button")
             button.clicked.connect(slot)
             layout.addWidget(button)
 
@@ -161,8 +167,19 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         assert node is None or node.IsA("vtkMRMLSegmentEditorNode")
         self._node = node
 
+    def _getReadOnly(self):
+        return self._readOnly
+
+    def _setReadOnly(self, readOnly):
+        self._readOnly = readOnly
+        if readOnly:
+            self.setActiveEffect(None)
+
+    readOnly = QtCore.Property(bool, _getReadOnly, _setReadOnly)
+
     def setSegmentationNode(self, node):
         assert node is None or node.IsA("vtkMRMLSegmentationNode")
+        assert self._node is not None, "need to set segment editor node first"
         self._segmentation = node
 
     def segmentationNode(self):
@@ -184,6 +201,11 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
 
     def setActiveEffect(self, effect):
         assert effect is None
+        # As Slicer: without its node the widget lets go of nothing.
+        if self._node is not None:
+            self.activeEffect = None
+            for button in self.findChildren(QtWidgets.QPushButton):
+                button.setChecked(False)
 
     def uninstallKeyboardShortcuts(self):
         for key in self._keys:
@@ -198,7 +220,16 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         self._segmentId = segmentId
 
     def setAddRemoveSegmentButtonsVisible(self, visible):
-        for name in ("AddSegmentButton", "RemoveSegmentButton"):
+        self._show(visible, "AddSegmentButton", "RemoveSegmentButton")
+
+    def setShow3DButtonVisible(self, visible):
+        self._show(visible, "Show3DButton")
+
+    def setSpecifyGeometryButtonVisible(self, visible):
+        self._show(visible, "SpecifyGeometryButton")
+
+    def _show(self, visible, *names):
+        for name in names:
             self.findChild(QtWidgets.QPushButton, name).setVisible(visible)
 
     def _onAddSegment(self):
@@ -212,11 +243,13 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         for name in names:
             button = QtWidgets.QPushButton(name, self)
             button.setCheckable(True)
+            button.clicked.connect(lambda checked, name=name: setattr(self, "activeEffect", name if checked else None))
             self._layout.addWidget(button)
 
     def paint(self, rows: slice, columns: slice, erase: bool = False):
         """A stroke on the frame on screen, over these pixels."""
         assert self.isEnabled(), "the editor is disabled"
+        assert not self._readOnly, "the editor is read-only"
         assert self.listens, "another module is open"
         columnCount, rowCount, _ = self._volume.GetImageData().GetDimensions()
         stroke = np.zeros((rowCount, columnCount), np.uint8)

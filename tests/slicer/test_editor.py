@@ -1,0 +1,124 @@
+"""Slicer's Segment Editor and its view: nothing paints where nothing keeps it, and nothing stays behind."""
+
+import pytest
+import slicer
+from host import useProperties
+
+useProperties([__name__])
+
+
+def reading(host):
+    return host.widget.window.reading
+
+
+@pytest.fixture
+def editor(connected):
+    return connected.widget.window.correct._editor
+
+
+@pytest.fixture
+def painting(cine, connected, editor):
+    """The cine's first frame has a mask, and a brush is chosen."""
+    import qt
+
+    connected.press("thisFrameButton")
+    connected.idle()
+    next(button for button in editor.findChildren(qt.QPushButton) if button.text == "Paint").click()
+    assert editor.activeEffect == "Paint"
+    return cine
+
+
+def test_a_frame_without_a_mask_is_not_painted_on(painting, connected, editor):
+    painting.goTo(1)
+    connected.look()
+    assert (editor.readOnly, editor.activeEffect) == (True, None)
+    painting.goTo(0)
+    connected.look()
+    assert not editor.readOnly
+
+
+def test_a_cine_that_plays_is_not_painted_on(painting, connected, editor):
+    connected.press("allButton")
+    connected.idle()
+    connected.ui.playButton.click()
+    connected.until(lambda: editor.readOnly)
+    assert editor.activeEffect is None
+    connected.ui.playButton.click()
+    connected.until(lambda: not editor.readOnly)
+
+
+@pytest.mark.parametrize("how", ["deleted", "scene closed", "another chosen"])
+def test_the_brush_goes_with_the_cine(painting, connected, editor, makeCine, how):
+    if how == "deleted":
+        slicer.mrmlScene.RemoveNode(painting.sequence)
+    elif how == "another chosen":
+        makeCine(3, name="run 2")
+        connected.ui.cineSelector.choose("run 2")
+    else:
+        slicer.mrmlScene.Clear()
+    connected.look()
+    assert editor.activeEffect is None
+    assert editor.readOnly
+    if how != "another chosen":
+        assert editor.segmentationNode() is None
+    # Work goes on.
+    connected.press("sampleButton")
+    connected.idle()
+    connected.press("thisFrameButton")
+    connected.idle()
+    editor.paint(slice(0, 7), slice(0, 9))
+    assert reading(connected).masks.maskOf(0).all()
+
+
+def test_the_editors_own_node_comes_back_when_a_script_takes_it(painting, connected, editor, makeCine):
+    slicer.mrmlScene.RemoveNode(slicer.mrmlScene.GetSingletonNode("AngioSeg", "vtkMRMLSegmentEditorNode"))
+    makeCine(3, name="run 2")
+    connected.ui.cineSelector.choose("run 2")
+    assert editor._node.GetScene() is slicer.mrmlScene
+
+
+def background(host):
+    return slicer.mrmlScene.GetNodeByID(host.view.logic.GetSliceCompositeNode().GetBackgroundVolumeID() or "")
+
+
+def test_the_subtraction_is_there_when_the_user_comes_back(cine, connected):
+    connected.ui.subtractionCheck.checked = True
+    subtracted = background(connected)
+    assert subtracted is not cine.proxy
+    connected.widget.exit()
+    connected.widget.enter()
+    connected.look()
+    assert background(connected) is subtracted
+    assert connected.ui.subtractionCheck.checked
+
+
+def test_the_cine_is_on_screen_when_its_subtraction_goes(cine, connected):
+    connected.ui.subtractionCheck.checked = True
+    slicer.mrmlScene.InvokeEvent(slicer.mrmlScene.EndImportEvent)
+    connected.look()
+    assert not connected.ui.subtractionCheck.checked
+    assert background(connected) is cine.proxy
+
+
+def test_after_a_reload_every_key_is_wanted_once(cine, connected):
+    import qt
+
+    connected.reload()
+    keys = [shortcut.key.toString() for shortcut in connected.main.findChildren(qt.QShortcut)]
+    assert {"J", "Q"} < set(keys)
+    assert len(set(keys)) == len(keys)
+    assert connected.widget.window.correct._editor.listens
+
+
+def test_the_window_is_up_to_date_after_a_fault(cine, connected):
+    window = connected.widget.window
+    connected.dialogs.foresee("AngioSeg could not do this.", None)
+
+    def fault():
+        cine.goTo(4)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        window.do(fault)
+    assert connected.ui.frameLabel.text == "frame 4 (0 to 9)"
+    assert connected.ui.frameStateLabel.text == "Frame 4: not segmented."
