@@ -13,6 +13,7 @@ import pytest
 import torch
 from angioseg.errors import AngioSegError, mendable, unwrapped
 from angioseg.handlers import MemoryAdvice, TrainingCheckpoint
+from angioseg.nets import CENet3D2D, load_weights
 from angioseg.paths import bundle_dir
 from angioseg.simulation import write_dataset
 from ignite.engine import Engine
@@ -142,12 +143,14 @@ def test_evaluation_gives_the_figure_of_the_training(trained, evaluated):
     }
 
 
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
+
+
 def test_two_processes_evaluate_as_one(trained, evaluated, clips, environment, tmp_path):
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
     subprocess.run(
         command(
             ["train.json", "evaluate.json", "multi_gpu_evaluate.json"],
-            launcher=torchrun,
+            launcher=TORCHRUN,
             dataset_dir=clips,
             ckpt_dir=trained[0],
             model=trained[0] / "best.pt",
@@ -158,6 +161,31 @@ def test_two_processes_evaluate_as_one(trained, evaluated, clips, environment, t
         check=True,
     )
     assert figures(tmp_path) == pytest.approx(evaluated, abs=1e-6, nan_ok=True)
+
+
+def test_two_processes_train_one_network(clips, environment, tmp_path):
+    values = {"dataset_dir": clips, "ckpt_dir": tmp_path, "max_epochs": 2, "tensorboard": False}
+    names = ["train.json", "multi_gpu_train.json"]
+    subprocess.run(command(names, launcher=TORCHRUN, **values), env=environment, check=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt", "model.pt"]
+    last = kept(tmp_path)
+    assert (last["epoch"], last["iteration"]) == (2, 2)
+    # What one process saved is what any can load: no name of the wrapper is in it.
+    with unwrapped():
+        network = load_weights(CENet3D2D(in_channels=1, out_channels=1, num_neighbors=1), tmp_path / "best.pt")
+    assert set(network.state_dict()) == set(last["model"])
+
+
+def test_figures_are_kept_in_mlflow(clips, environment, tmp_path):
+    mlflow = pytest.importorskip("mlflow", reason='pip install "angioseg[mlflow]"')
+    values = {"dataset_dir": str(clips), "ckpt_dir": str(tmp_path / "run"), "max_epochs": 2, "tensorboard": False}
+    parser = run(["train.json", "mlflow.json"], **values)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/run/mlruns.db")
+    runs = client.search_runs([client.get_experiment_by_name("angioseg").experiment_id])
+    metrics = {name: value for one in runs for name, value in one.data.metrics.items()}
+    validation = parser.get_parsed_content("validate#evaluator").state
+    assert metrics["val_dice"] == pytest.approx(validation.metrics["val_dice"])
+    assert metrics["loss"] > 0
 
 
 @pytest.mark.parametrize(("labelled", "line"), [(False, "no labelled clips here"), (True, "two cines or more")])
