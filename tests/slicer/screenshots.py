@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
@@ -37,16 +38,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         studies = Path(folder, "studies")
         studies.mkdir()
-        for seed in (11, 12):
-            write_xa_dicom(studies / f"run{seed}.dcm", simulate_clip(seed, frames=10, size=(192, 192)))
+        clips = [simulate_clip(seed, frames=10, size=(192, 192)) for seed in (11, 12)]
+        for number, clip in enumerate(clips, start=1):
+            write_xa_dicom(studies / f"run{number}.dcm", clip)
         running = start_server(studies, device="cpu")
         host = Host(patch, Path(folder, "settings"))
         host.open()
-        tell(host, running, out, studies, folder)
+        tell(host, running, out, studies, folder, clips)
         host.close()
 
 
-def tell(host, running, out: Path, studies: Path, folder: str) -> None:
+def correct(window, clips) -> None:
+    """Paint and erase, as somebody who knows the truth would, in strokes along the rows."""
+    cine, editor = window.reading.cine, window.correct._editor
+    truth = next(clip.vessels for clip in clips if np.array_equal(clip.frames, cine.frames()))[cine.currentFrame] > 0
+    mask = window.reading.masks.maskOf(cine.currentFrame) > 0
+    for wrong, erase in ((truth & ~mask, False), (mask & ~truth, True)):
+        for row in np.flatnonzero(wrong.any(axis=1)):
+            ends = np.flatnonzero(np.diff(np.pad(wrong[row], 1).astype(int)))
+            for first, beyond in zip(ends[::2], ends[1::2]):
+                editor.paint(slice(row, row + 1), slice(first, beyond), erase)
+
+
+def tell(host, running, out: Path, studies: Path, folder: str, clips) -> None:
     """Go through the states, and take a picture of each."""
     ui, window = host.ui, host.widget.window
 
@@ -62,7 +76,7 @@ def tell(host, running, out: Path, studies: Path, folder: str) -> None:
     host.press("connectButton")
     host.idle()
     shot("2-connected")
-    host.dialogs.foresee("Load a cine", str(studies / "run11.dcm"))
+    host.dialogs.foresee("Load a cine", str(studies / "run1.dcm"))
     host.press("loadButton")
     host.idle()
     window.reading.cine.goTo(5)
@@ -76,7 +90,7 @@ def tell(host, running, out: Path, studies: Path, folder: str) -> None:
     ui.subtractionCheck.checked = True
     shot("6-subtraction", "seeSection")
     ui.subtractionCheck.checked = False
-    window.correct._editor.paint(slice(120, 126), slice(70, 110))
+    correct(window, clips)
     shot("7-corrected", "correctSection")
     host.look()
     host.press("acceptButton")
@@ -93,7 +107,7 @@ def tell(host, running, out: Path, studies: Path, folder: str) -> None:
             host.until(lambda: not window.connection.busy, 900)
         if number == 0:
             shot("9-next-sample", "learnSection")
-        window.correct._editor.paint(slice(60, 64), slice(90, 130))
+        correct(window, clips)
         host.look()
         host.press("acceptButton")
         host.press("submitButton")

@@ -60,6 +60,7 @@ class SegmentPanel(Panel):
             action=last or _("action")
         )
         self.offer(ui.undoButton, whyNotUndo, tip)
+        ui.progressBar.visible = run is not None
         ui.progressBar.maximum = max(run.total, 1) if run else 1
         ui.progressBar.value = run.done if run else 0
         self.tell(ui.progressLabel, self._progress(run))

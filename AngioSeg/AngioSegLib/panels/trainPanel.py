@@ -59,6 +59,7 @@ class TrainPanel(Panel):
         stopping = _("It is being stopped.") if self._stopping else ""
         self.offer(ui.stopTrainingButton, why or idle or stopping, _("Stop; the best model so far is kept."))
         progress = (self._training or {}).get("progress") or {}
+        ui.trainingBar.visible = self._training is not None
         ui.trainingBar.maximum = max(int(progress.get("epochs", 1)), 1)
         ui.trainingBar.value = int(progress.get("epoch", 0))
         self.tell(ui.trainingLabel, self._told(progress))
