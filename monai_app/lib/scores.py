@@ -51,6 +51,9 @@ class ScoreBoard:
         segmenter: the model.
         cines: reads them.
         folder: where scores are kept over a restart, a folder for each model.
+
+    Attributes:
+        problem: what ended the scoring before all cines were through, or None.
     """
 
     def __init__(self, segmenter: SharedSegmenter, cines: CineCache, folder: Path):
@@ -62,6 +65,7 @@ class ScoreBoard:
         self._done: set[str] = set()
         self._worker: threading.Thread | None = None
         self._closed = False
+        self.problem: HTTPException | None = None
         self._changed = threading.Condition()
 
     def want(self, paths: dict[str, str]):
@@ -73,7 +77,7 @@ class ScoreBoard:
         weights = self._segmenter.weights()
         states = {id: _digest(path) for id, path in paths.items()}
         with self._changed:
-            self._wanted = dict(paths)
+            self._wanted, self.problem = dict(paths), None
             self._scored = {id: scored for id, scored in self._scored.items() if id in paths}
             current = {id for id, one in self._scored.items() if one.weights == weights and one.state == states[id]}
             self._done = current
@@ -121,6 +125,7 @@ class ScoreBoard:
                     self._changed.notify_all()
         except HTTPException as error:
             logger.warning("Scoring stopped: %s", error.detail)
+            self.problem = error
         finally:
             with self._changed:
                 if self._worker is threading.current_thread():

@@ -7,9 +7,11 @@ import time
 import numpy as np
 from angioseg.errors import AngioSegError
 from angioseg.selection import Clip, choose, needs_scores
+from fastapi import HTTPException
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.strategy import Strategy
 
+from lib.archive import UNREACHABLE
 from lib.cines import CineCache
 from lib.datastore import CineDatastore
 from lib.scores import ScoreBoard
@@ -86,8 +88,12 @@ class CineStrategy(Strategy):
         self._scores.want({id: paths[id] for id in sorted(paths, key=lambda id: (labelled[id], id))})
         while True:
             answer = self._choose(paths, datastore)
-            if answer or not self._scores.wait():
-                return answer and {**answer, "scored": self._scores.progress()}
+            if answer:
+                return {**answer, "scored": self._scores.progress()}
+            if not self._scores.wait():
+                if self._scores.problem is not None:
+                    raise self._scores.problem  # else it would look as if all were labelled
+                return None
 
     def _choose(self, paths: dict[str, str], datastore: CineDatastore) -> dict | None:
         with self._reservations.lock:
@@ -113,7 +119,9 @@ class CineStrategy(Strategy):
     def _times(self, path: str) -> np.ndarray:
         try:
             return self._cines.read(path).times_ms
-        except AngioSegError:
+        except (HTTPException, AngioSegError) as error:
+            if getattr(error, "status_code", None) == UNREACHABLE:
+                raise
             return np.zeros(0)  # nothing to label in what cannot be read
 
 

@@ -18,6 +18,7 @@ from lib.infer import CineInferTask, SharedSegmenter
 from lib.predictions import Predictions
 from lib.scores import ScoreBoard
 from lib.scoring import CineScoring
+from lib.strategies import CineStrategy, Reservations
 from lib.train import CineTrainTask
 from monailabel.config import settings
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
@@ -137,6 +138,37 @@ def test_scoring_ends_where_nothing_can_be_had_of_the_archive(segmenter, tmp_pat
     assert len(asked) == 1
     assert board.progress() == {"done": 0, "total": 2}
     assert "Scoring stopped: The archive cannot be reached." in caplog.text
+
+
+class Refused(CineCache):
+    """The archive gives all cines but one; or none, when it is down."""
+
+    def __init__(self, status):
+        super().__init__(1 << 20)
+        self.status = status
+
+    def read(self, path):
+        if self.status == UNREACHABLE or path.endswith("a.dcm"):
+            raise HTTPException(self.status, "Not to be had.")
+        return super().read(path)
+
+
+@pytest.mark.parametrize("name", ["first", "random", "uncertainty"])
+@pytest.mark.parametrize("status", [404, UNREACHABLE])
+def test_a_sample_is_of_a_cine_that_can_be_had_or_tells_why_there_is_none(studies, segmenter, tmp_path, name, status):
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    for file in ("a", "b"):
+        shutil.copyfile(studies / "IM000001", folder / f"{file}.dcm")
+    cines = Refused(status)
+    board = ScoreBoard(segmenter, cines, tmp_path / "scores")
+    strategy = CineStrategy(name, board, cines, Reservations())
+    if status == UNREACHABLE:
+        with pytest.raises(HTTPException) as caught:
+            strategy({}, CineDatastore(str(folder)))
+        assert caught.value.status_code == UNREACHABLE
+    else:
+        assert strategy({}, CineDatastore(str(folder)))["id"] == "b"
 
 
 @pytest.fixture
