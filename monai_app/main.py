@@ -176,7 +176,7 @@ class AngioSegApp(MONAILabelApp):
             info = {"model": model, "params": result["params"], "replace": True}
             try:
                 result["label"] = datastore.save_label(image, result["file"], tag, info)
-            except HTTPException:
+            except Exception:
                 # Nobody is told of it, so nobody would remove it.
                 Path(result["file"]).unlink(missing_ok=True)
                 raise

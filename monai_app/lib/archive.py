@@ -13,12 +13,14 @@ from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.datastore.dicom import DICOMwebClientX
 from pydicom.uid import SegmentationStorage
+from retrying import RetryError
 
 __all__ = ["UNREACHABLE", "Archive", "Instance"]
 
 UNREACHABLE = 502
 """Status when nothing can be had of the archive: whoever asks for many cines need not ask for the next one."""
-_NOT_GIVEN = (404, 406, 410, 415)
+# Of a fetch: these answers are about who asks, or come before the archive. All others are about the one instance.
+_ABOUT_ALL = (401, 407, 408, 429, 502, 503, 504)
 
 _MODALITIES = ("XA", "RF")
 # X-ray angiographic and radiofluoroscopic images, classic and enhanced; a series may hold reports beside them.
@@ -85,7 +87,7 @@ class Archive:
         Raises:
             HTTPException: 404, when the archive does not give this one; 502 as everywhere.
         """
-        with _told(_NOT_GIVEN):
+        with _told(of_one=True):
             dataset = self._client.retrieve_instance(instance.study, instance.series, instance.uid)
         with replacing(path) as temporary:
             dataset.save_as(temporary, write_like_original=False)
@@ -159,17 +161,19 @@ class _InTime(requests.adapters.HTTPAdapter):
 
 
 @contextmanager
-def _told(not_given: tuple[int, ...] = ()) -> Iterator[None]:
+def _told(of_one: bool = False) -> Iterator[None]:
     try:
         yield
     except requests.HTTPError as error:
         status = error.response.status_code
-        if status in not_given:
+        if of_one and status not in _ABOUT_ALL:
             raise HTTPException(404, f"The archive does not give this cine (it answered {status}).") from error
         raise HTTPException(UNREACHABLE, f"The archive answered {status}.") from error
-    except requests.RequestException as error:
+    except (requests.RequestException, RetryError) as error:
         raise HTTPException(UNREACHABLE, "The archive cannot be reached.") from error
     except Exception as error:  # what the client makes of an answer that is none of DICOMweb's
+        if of_one:
+            raise HTTPException(404, "The archive does not give this cine in a form that can be read.") from error
         told = f"The archive did not answer as DICOMweb does ({type(error).__name__})."
         raise HTTPException(UNREACHABLE, told) from error
 

@@ -127,19 +127,24 @@ class CineDatastore(LocalDatastore):
         name = check_id(image_id + _suffix(image_filename), "image id")
         if name in (self._datastore.labels_dir, MODELS):
             raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
+        info = _checked_info(image_info or {})
         cine, target = read_upload(image_filename), Path(self._datastore_path, name)
         for _ in range(2):  # once more, when somebody else added one of that name meanwhile
             self._look(at_once=True)
-            if known := self._id_of_cine(cine, self._to_compare(image_id, name)):
-                return known
+            if same := self._id_of_cine(cine, self._to_compare(image_id, name)):
+                return same
             with self._mutex:
                 self._reconcile_datastore()
+                # Somebody may have added it meanwhile, under another name.
+                if same := self._id_of_cine(cine, self._known_by_pixels()):
+                    return same
                 if image_id in self._paths or self._id_of(name) or target.exists():
                     continue
                 _copy(image_filename, target)
                 self._reconcile_datastore()
                 if self._paths.get(image_id) == name:
-                    self.update_image_info(image_id, image_info or {})
+                    self._pixels[image_id] = (file_state(target), _digest(cine))
+                    self.update_image_info(image_id, info)
                     return image_id
                 target.unlink()
                 self._reconcile_datastore()
@@ -148,9 +153,12 @@ class CineDatastore(LocalDatastore):
     def _to_compare(self, image_id: str, name: str) -> list[str]:
         """The ids of the cines that a new one is compared with: all that cost nothing, and some that must be read."""
         named = [one for one in (image_id, self._id_of(name)) if one in self._paths]
-        known = [one for one in self._paths if one in self._pixels]
+        known = self._known_by_pixels()
         others = [one for one in self._paths if one not in self._pixels]
         return list(dict.fromkeys([*named, *known, *others[:_MOST_COMPARED]]))
+
+    def _known_by_pixels(self) -> list[str]:
+        return [one for one in self._paths if one in self._pixels]
 
     def _id_of(self, path: str) -> str | None:
         return next((image_id for image_id, known in self._paths.items() if known == path), None)
@@ -185,7 +193,7 @@ class CineDatastore(LocalDatastore):
             image_id: of the cine.
             label_filename: NRRD or NIfTI on the cine's grid.
             label_tag: such as "final".
-            label_info: ``annotated_frames`` (else those of the file, else its frames with a labelled pixel), and
+            label_info: ``annotated_frames`` (else those of the file, else its frames with a vessel pixel), and
                 whatever else is to be kept with the label.
 
         Raises:
@@ -271,9 +279,7 @@ class CineDatastore(LocalDatastore):
 
     def update_image_info(self, image_id, info):
         with self._mutex:
-            own = _own_info(info)
-            if not isinstance(own.get("strategy", {}), dict):
-                raise HTTPException(400, "`strategy` in an image's information is the server's own.")
+            own = _checked_info(info)
             self._image(image_id).image.info.update(own)
             self._update_datastore_file()
 
@@ -439,7 +445,10 @@ def _suffix(path: str) -> str:
     return path[-len(max(endings, key=len)) :] if endings else ""
 
 
-def _own_info(info: dict) -> dict:
+def _checked_info(info: dict) -> dict:
+    """What clients may say of an image."""
+    if not isinstance(info.get("strategy", {}), dict):
+        raise HTTPException(400, "`strategy` in an image's information is the server's own.")
     return {key: value for key, value in info.items() if key not in _RESERVED_INFO}
 
 

@@ -47,7 +47,7 @@ def read_submitted(path: str, cine: Cine, listed: object = None) -> Label:
     Args:
         path: the file.
         cine: what it labels.
-        listed: the client's ``annotated_frames``; those of the file, or its frames with a labelled pixel, when None.
+        listed: the client's ``annotated_frames``; those of the file, or its frames with a vessel pixel, when None.
 
     Raises:
         HTTPException: 400, when it is no label, not on the cine's grid, or names frames that the cine does not have.
@@ -72,19 +72,16 @@ def read_mask(path: str, cine: Cine) -> Label:
     """Read a mask on a cine's grid; one without any pixel has no frames.
 
     Raises:
-        HTTPException: 400, when it is no mask, or not on the cine's grid.
+        HTTPException: 400, when it is no mask, not on the cine's grid, or holds more than vessels.
     """
     _check_grid(path, cine)
     try:
-        mask, frames = read_label(path)
+        mask, frames = read_label(path, vessels_only=True)
     except CineError as error:
         raise HTTPException(400, str(error).replace(str(path), "The label")) from error
     if mask.shape != cine.shape:
         raise HTTPException(400, _wrong_grid(mask.shape[::-1], cine))
-    vessel = int(mask.max())
-    if ((mask != 0) & (mask != vessel)).any():
-        raise HTTPException(400, "The label holds several values: 0 is background, and one other value is vessel.")
-    return Label((mask > 0).view(np.uint8), frames)
+    return Label(mask, frames)
 
 
 def join_labels(new: Label, before: Label | None) -> Label:

@@ -57,6 +57,7 @@ class PacsDatastore(CineDatastore):
         self._url = url
         self._archive = Archive(url)
         self._instances: dict[str, Instance] = {}
+        self._not_given: set[str] = set()
         self._segs = folder / "segmentations.json"
         # Patients' images: nobody else on this machine may read them.
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -101,7 +102,8 @@ class PacsDatastore(CineDatastore):
         cine = read_upload(image_filename)
         self._look()
         alike = [uid for uid, one in self._instances.items() if one.shape == cine.shape]
-        named = [uid for uid in alike if uid == image_id]
+        # The archive need not tell how large it is.
+        named = [uid for uid, one in self._instances.items() if uid == image_id and one.shape in (None, cine.shape)]
         here = [uid for uid in alike if Path(self.image_path(uid)).exists()]
         away = [uid for uid in alike if uid not in here]
         compared = list(dict.fromkeys([*named, *here, *away[:_MOST_COMPARED]]))
@@ -163,15 +165,16 @@ class PacsDatastore(CineDatastore):
 
     def _take_segs(self):
         """Make labels of the segmentations that came to the archive since the last look."""
-        known = set(self._known())
+        known = {*self._known(), *self._not_given}
         studies = {one.study for one in self._instances.values()}
         new = [one for one in self._archive.segmentations() if one.uid not in known and one.study in studies]
         if not new:
             return
-        segs = [seg for seg in map(self._fetch_seg, new) if seg is not None and seg.source in self._instances]
-        for seg in sorted(segs, key=lambda seg: seg.made):
-            self._take(seg)
-        self._know([one.uid for one in new])
+        segs = {one.uid: self._fetch_seg(one) for one in new}
+        ours = {uid: seg for uid, seg in segs.items() if seg is not None and seg.source in self._instances}
+        for uid, seg in sorted(ours.items(), key=lambda item: item[1].made):
+            self._take(uid, seg)
+        self._know([uid for uid in segs if uid not in self._not_given])
 
     def _fetch_seg(self, instance: Instance) -> DicomSeg | None:
         with tempfile.TemporaryDirectory() as folder:
@@ -179,13 +182,20 @@ class PacsDatastore(CineDatastore):
             try:
                 self._archive.fetch(instance, path)
                 return read_dicom_seg(path)
-            except (HTTPException, CineError) as error:
-                if getattr(error, "status_code", None) == UNREACHABLE:
-                    raise
+            except HTTPException as error:
+                self._pass(instance.uid, error)
+            except CineError:
                 logger.warning("A segmentation in the archive cannot be read.")
-                return None
+        return None
 
-    def _take(self, seg: DicomSeg):
+    def _pass(self, seg_uid: str, error: HTTPException):
+        """Leave a segmentation out, until this server starts again, when it or its cine is not given."""
+        if error.status_code == UNREACHABLE:
+            raise error
+        self._not_given.add(seg_uid)
+        logger.warning("A segmentation in the archive is left out: %s", error.detail)
+
+    def _take(self, uid: str, seg: DicomSeg):
         try:
             cine = self.read_image(seg.source)
             if seg.masks.shape[1:] != cine.shape[1:] or max(seg.frames) >= cine.num_frames:
@@ -196,10 +206,10 @@ class PacsDatastore(CineDatastore):
                 label = os.path.join(folder, "label.nrrd")
                 write_label(label, mask, cine, seg.frames)
                 super().save_label(seg.source, label, _FINAL, {"replace": True})
-        except (HTTPException, CineError) as error:
-            if getattr(error, "status_code", None) == UNREACHABLE:
-                raise  # not the label's fault: it is tried again
-            logger.warning("A segmentation in the archive does not fit its cine, or that cannot be read.")
+        except HTTPException as error:
+            self._pass(uid, error)
+        except CineError:
+            logger.warning("A segmentation in the archive does not fit its cine.")
 
     def _known(self) -> list[str]:
         """Segmentations that are labels here already, or none of ours: a label removed here does not come back."""

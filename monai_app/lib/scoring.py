@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from angioseg.cine import CineError
-from angioseg.data import labelled_frames
+from angioseg.cine import CineError, read_label
 from angioseg.errors import AngioSegError
 from angioseg.metrics import compute_cldice
 from fastapi import HTTPException
@@ -76,7 +75,7 @@ class CineScoring(ScoringMethod):
             return _GONE
         try:
             cine = self._cines.read(path)
-            mask, listed = labelled_frames({"label": label})
+            mask, listed = read_label(label)
             if mask.shape != cine.shape or not listed:
                 raise CineError("The label is not on the grid of its cine, or names no frame")
             predicted = np.zeros_like(mask)
@@ -102,7 +101,7 @@ class CineScoring(ScoringMethod):
     def _score_frame(self, cine, mask, frame: int, predicted: np.ndarray) -> dict:
         segmentation = self._segmenter(cine, frame)
         predicted[frame] = segmentation.mask[frame]
-        pred, truth = (torch.from_numpy(one[frame] > 0).float()[None, None] for one in (segmentation.mask, mask))
+        pred, truth = (torch.from_numpy(one[frame]).float()[None, None] for one in (segmentation.mask, mask))
         return {
             "frame": frame,
             "dice": round(compute_dice(pred, truth, ignore_empty=False).item(), 4),

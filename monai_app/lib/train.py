@@ -5,13 +5,15 @@ it. Here a training is a process of its own that is asked to stop, and tells its
 """
 
 import json
+import logging
 import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
 
-from angioseg.data import labelled_frames, patient_key, split_by_patient
+from angioseg.cine import read_label
+from angioseg.data import patient_key, split_by_patient
 from angioseg.errors import AngioSegError
 from angioseg.versions import Versions
 from fastapi import HTTPException
@@ -23,6 +25,8 @@ from lib.datastore import CineDatastore
 from lib.runs import Runs
 
 __all__ = ["CineTrainTask", "TrainingRuns"]
+
+logger = logging.getLogger("angioseg.server")
 
 # name: (least, most, default); whole numbers where the default is one
 _NUMBERS = {
@@ -175,11 +179,12 @@ def _labelled_clips(datastore: CineDatastore) -> list[dict]:
         except HTTPException as error:
             if error.status_code == UNREACHABLE:
                 raise
-            continue  # the archive does not give it
+            logger.warning("A labelled cine is left out: %s", error.detail)
+            continue
         if not path or not label:
             continue  # removed a moment ago
         try:
-            mask, frames = labelled_frames({"label": label})
+            mask, frames = read_label(label)
         except AngioSegError:
             continue  # put there by hand; the label's info says what is wrong with it
         vessel_frames = sum(bool(mask[frame].any()) for frame in frames)

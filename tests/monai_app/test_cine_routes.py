@@ -167,7 +167,7 @@ def test_a_mask_is_drawn_over_the_cine(server, studies, cine, tmp_path):
         ("../evil", "fits", 404, "Unknown or expired session."),
         (None, "smaller", 400, "The label is 80 x 96 x 3; its cine is 80 x 96 x 4 (x, y, t)."),
         (None, "garbage", 400, "The label cannot be read"),
-        (None, "values", 400, "The label holds several values"),
+        (None, "values", 400, "The label holds values that are not vessel: "),
     ],
 )
 def test_a_mask_that_does_not_fit_is_refused(server, studies, cine, tmp_path, session, mask, status, line):

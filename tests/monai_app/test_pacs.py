@@ -74,6 +74,7 @@ class Orthanc:
             "IndexDirectory": str(folder / "storage"),
             "HttpPort": int(self.url.rsplit(":", 1)[1]),
             "DicomServerEnabled": False,
+            "MaximumStorageCacheSize": 0,
             "Plugins": [str(PLUGINS)],
             "AuthenticationEnabled": True,
             "RegisteredUsers": dict([USER]),
@@ -293,6 +294,37 @@ def test_a_cine_that_the_archive_does_not_give_is_told_from_an_archive_that_is_d
         datastore.read_image(uid)
     line = "The archive does not give this cine (it answered 404)."
     assert (caught.value.status_code, caught.value.detail) == (404, line)
+
+
+@needs_orthanc
+def test_a_file_that_is_damaged_in_the_archive_is_its_own_fault_alone(archive, open_archive):
+    uid = archive.add(48).SOPInstanceUID
+    datastore = open_archive("cache")
+    del archive.clips[uid]
+    stored = archive.send("POST", "/tools/lookup", data=uid).json()[0]["ID"]
+    name = archive.send("GET", f"/instances/{stored}/attachments/dicom/info").json()["Uuid"]
+    next(archive.folder.rglob(name)).unlink()
+    with pytest.raises(HTTPException) as caught:
+        datastore.read_image(uid)
+    assert caught.value.status_code == 404
+    assert archive.send("DELETE", f"/instances/{stored}").status_code == 200
+
+
+@needs_orthanc
+def test_a_segmentation_that_is_not_given_is_asked_for_again_after_a_restart(
+    archive, open_archive, tmp_path, monkeypatch
+):
+    image, clip = next(iter(archive.clips.items()))
+    submit(open_archive("first"), tmp_path, image, clip, [1])
+    fetch = Archive.fetch
+
+    def refuse(self, instance, path):
+        raise HTTPException(404, "The archive does not give this cine (it answered 500).")
+
+    monkeypatch.setattr(Archive, "fetch", refuse)
+    assert image not in open_archive("second").get_labeled_images()
+    monkeypatch.setattr(Archive, "fetch", fetch)
+    assert image in open_archive("second").get_labeled_images()
 
 
 @needs_orthanc

@@ -128,6 +128,27 @@ def test_label_without_a_list_counts_the_labelled_frames(suffix, dtype, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("values", "vessel", "only"),
+    [([0, 1], 1, True), ([0, 255], 255, True), ([0, 1, 2], 1, False), ([0, 64, 255], 255, False), ([0, 2], 1, False)],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+def test_which_values_of_a_label_are_vessel(values, vessel, only, dtype, tmp_path):
+    labels = np.zeros((3, 4, 5), dtype)
+    labels[0, 0, : len(values)] = labels[2, 0, : len(values)] = values
+    labels[1, 0, 0] = 2 * (len(values) > 2)
+    write_cine(tmp_path / "label.nrrd", run(labels))
+    mask, annotated = read_label(tmp_path / "label.nrrd")
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, labels == vessel)
+    assert annotated == ([0, 2] if vessel in values else [])
+    if only:
+        np.testing.assert_array_equal(read_label(tmp_path / "label.nrrd", vessels_only=True)[0], mask)
+    else:
+        with pytest.raises(CineError, match="holds values that are not vessel: 0 is background, 1 is vessel"):
+            read_label(tmp_path / "label.nrrd", vessels_only=True)
+
+
+@pytest.mark.parametrize(
     ("mask", "frames", "name", "said"),
     [
         (np.zeros((3, 4, 5), np.uint8), [3], "a.nrrd", "are not in a cine of 3 frames"),

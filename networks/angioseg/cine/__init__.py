@@ -4,6 +4,7 @@ from angioseg.cine.cine import Cine, CineError
 from angioseg.cine.read import is_cine, read_cine
 from angioseg.cine.saved import read_label, write_cine, write_label
 from angioseg.cine.suffixes import CINE_SUFFIXES
+from angioseg.cine.vessel import vessel_mask
 
 __all__ = [
     "CINE_SUFFIXES",
@@ -13,6 +14,7 @@ __all__ = [
     "is_cine",
     "read_cine",
     "read_label",
+    "vessel_mask",
     "write_cine",
     "write_label",
 ]

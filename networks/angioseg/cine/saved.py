@@ -11,6 +11,7 @@ from angioseg.cine import header
 from angioseg.cine.cine import Cine, CineError
 from angioseg.cine.nrrd import write_nrrd
 from angioseg.cine.read import read_cine
+from angioseg.cine.vessel import vessel_mask
 
 __all__ = ["read_label", "write_cine", "write_label"]
 
@@ -65,22 +66,29 @@ def write_label(
     write_nrrd(path, mask.view(np.uint8), spacing, values | {header.ANNOTATED: json.dumps(frames)}, level=6)
 
 
-def read_label(path: str | PathLike) -> tuple[np.ndarray, list[int]]:
+def read_label(path: str | PathLike, vessels_only: bool = False) -> tuple[np.ndarray, list[int]]:
     """Read a label saved by `write_label`, Slicer or MONAI Label: NRRD, NIfTI or MetaImage.
 
+    Args:
+        path: the file.
+        vessels_only: refuse a label with anything beside vessel and background in it.
+
     Returns:
-        mask: (T, H, W) uint8.
-        annotated_frames: the frames that the file lists; where it lists none, those with a labelled pixel.
+        mask: (T, H, W) uint8, 1 = vessel; see `vessel_mask` for what is.
+        annotated_frames: the frames that the file lists; where it lists none, those with a vessel pixel.
 
     Raises:
         CineError: when it cannot be read, lists frames that it does not have, or holds values that no label has.
     """
     cine = read_cine(path)
-    mask = cine.frames
-    if mask.dtype != np.uint8:
-        if mask.min() < 0 or mask.max() > 255:
-            raise CineError(f"{fspath(path)}: is not a label: it holds values from {mask.min()} to {mask.max()}")
-        mask = mask.astype(np.uint8)
+    values = cine.frames
+    if values.min() < 0 or values.max() > 255:
+        raise CineError(f"{fspath(path)}: is not a label: it holds values from {values.min()} to {values.max()}")
+    mask = vessel_mask(values)
+    if vessels_only and ((values != 0) & (mask == 0)).any():
+        raise CineError(
+            f"{fspath(path)} holds values that are not vessel: 0 is background, 1 is vessel (in pictures 128 and above)"
+        )
     listed = cine.meta.get(header.ANNOTATED)
     return mask, [t for t, frame in enumerate(mask) if frame.any()] if listed is None else listed
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..cine import read_cine
+from ..cine import read_cine, vessel_mask
 from ..errors import AngioSegError
 
 __all__ = ["FrameDataset", "labelled_frames", "read_clip"]
@@ -19,9 +19,9 @@ __all__ = ["FrameDataset", "labelled_frames", "read_clip"]
 def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
     """Read a clip's label.
 
-    Label 1 is vessel, and in pictures (values of 128 and more) 128 and above, so that a catheter marked 2 or 64 is not.
-    The labelled frames are ``"frames"`` where that is given; else the label's ``annotated_frames``; else all frames of
-    a folder, and in a file those with a vessel pixel. A frame that is not labelled is unknown, not empty.
+    :func:`angioseg.cine.vessel_mask` says which values are vessel. The labelled frames are ``"frames"`` where that
+    is given; else the label's ``annotated_frames``; else all frames of a folder, and in a file those with a vessel
+    pixel. A frame that is not labelled is unknown, not empty.
 
     Args:
         clip: ``{"label": cine of labels}``, anything :func:`angioseg.cine.read_cine` reads.
@@ -34,7 +34,7 @@ def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
         AngioSegError: when the label cannot be read or a frame is named that it does not have.
     """
     labels = read_cine(clip["label"])
-    mask = (labels.frames >= 128 if labels.frames.max() >= 128 else labels.frames == 1).view(np.uint8)
+    mask = vessel_mask(labels.frames)
     frames = clip.get("frames", labels.meta.get("annotated_frames"))
     if frames is None:
         every = range(labels.num_frames)
