@@ -20,7 +20,7 @@ from lib.cines import file_state
 from lib.ids import check_id, is_id
 from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
 
-__all__ = ["MODELS", "CineDatastore", "read_upload"]
+__all__ = ["MODELS", "CineDatastore", "pixel_digest", "read_upload"]
 
 MODELS = "angioseg-models"
 """Folder in the studies folder where trained models are; no cine is looked for in it."""
@@ -28,7 +28,6 @@ MODELS = "angioseg-models"
 logger = logging.getLogger("angioseg.server")
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-_MOST_COMPARED = 50
 _RESERVED_INFO = ("name", "path", "ts", "id", "frame", "score", "why", "scored")
 _RESERVED_LABEL_INFO = (*_RESERVED_INFO, "annotated_frames", "version", "versions", "file", "problem")
 
@@ -52,6 +51,8 @@ class CineDatastore(LocalDatastore):
     """
 
     scan_every_s = 2.0
+    most_compared = 50
+    """Cines that are read, or fetched, to find out whether one of them is a new one."""
 
     def __init__(self, studies: str, read: Callable[[str], Cine] = read_cine):
         self._read = read
@@ -128,22 +129,22 @@ class CineDatastore(LocalDatastore):
         if name in (self._datastore.labels_dir, MODELS):
             raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
         info = _checked_info(image_info or {})
-        cine, target = read_upload(image_filename), Path(self._datastore_path, name)
+        pixels, target = pixel_digest(read_upload(image_filename)), Path(self._datastore_path, name)
         for _ in range(2):  # once more, when somebody else added one of that name meanwhile
             self._look(at_once=True)
-            if same := self._id_of_cine(cine, self._to_compare(image_id, name)):
+            if same := self._with_pixels(pixels, self._to_compare(image_id, name)):
                 return same
             with self._mutex:
                 self._reconcile_datastore()
                 # Somebody may have added it meanwhile, under another name.
-                if same := self._id_of_cine(cine, self._known_by_pixels()):
+                if same := self._with_pixels(pixels, self._known_by_pixels()):
                     return same
                 if image_id in self._paths or self._id_of(name) or target.exists():
                     continue
                 _copy(image_filename, target)
                 self._reconcile_datastore()
                 if self._paths.get(image_id) == name:
-                    self._pixels[image_id] = (file_state(target), _digest(cine))
+                    self._pixels[image_id] = (file_state(target), pixels)
                     self.update_image_info(image_id, info)
                     return image_id
                 target.unlink()
@@ -155,7 +156,7 @@ class CineDatastore(LocalDatastore):
         named = [one for one in (image_id, self._id_of(name)) if one in self._paths]
         known = self._known_by_pixels()
         others = [one for one in self._paths if one not in self._pixels]
-        return list(dict.fromkeys([*named, *known, *others[:_MOST_COMPARED]]))
+        return list(dict.fromkeys([*named, *known, *others[: self.most_compared]]))
 
     def _known_by_pixels(self) -> list[str]:
         return [one for one in self._paths if one in self._pixels]
@@ -163,9 +164,8 @@ class CineDatastore(LocalDatastore):
     def _id_of(self, path: str) -> str | None:
         return next((image_id for image_id, known in self._paths.items() if known == path), None)
 
-    def _id_of_cine(self, cine: Cine, image_ids: Iterable[str]) -> str | None:
-        """The first of some cines that has these pixels."""
-        pixels = _digest(cine)
+    def _with_pixels(self, pixels: str, image_ids: Iterable[str]) -> str | None:
+        """The first of some cines that has the pixels of this digest."""
         return next((image_id for image_id in image_ids if self._digest_of(image_id) == pixels), None)
 
     def _digest_of(self, image_id: str) -> str | None:
@@ -174,7 +174,7 @@ class CineDatastore(LocalDatastore):
             path = self.get_image_uri(image_id)
             state = file_state(path) if path else ()
             if self._pixels.get(image_id, (None,))[0] != state:
-                self._pixels[image_id] = (state, _digest(self.read_image(image_id)))
+                self._pixels[image_id] = (state, pixel_digest(self.read_image(image_id)))
         except OSError:
             return None  # removed a moment ago
         except HTTPException as error:
@@ -415,7 +415,8 @@ def read_upload(path: str) -> Cine:
         raise HTTPException(400, str(error).replace(str(path), "The upload")) from error
 
 
-def _digest(cine: Cine) -> str:
+def pixel_digest(cine: Cine) -> str:
+    """Names a cine's pixels, with their type and number."""
     form = f"{cine.frames.dtype}{cine.shape}".encode()
     return hashlib.blake2b(np.ascontiguousarray(cine.frames).data, digest_size=16, key=form).hexdigest()
 

@@ -17,14 +17,13 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.utils.others.generic import md5_digest
 
 from lib.archive import UNREACHABLE, Archive, Instance
-from lib.datastore import CineDatastore, read_upload
+from lib.datastore import CineDatastore, pixel_digest, read_upload
 
 __all__ = ["PacsDatastore", "cache_folder"]
 
 logger = logging.getLogger("angioseg.server")
 
 _FINAL = DefaultLabelTag.FINAL.value
-_MOST_COMPARED = 50
 
 
 def cache_folder(url: str) -> Path:
@@ -106,8 +105,8 @@ class PacsDatastore(CineDatastore):
         named = [uid for uid, one in self._instances.items() if uid == image_id and one.shape in (None, cine.shape)]
         here = [uid for uid in alike if Path(self.image_path(uid)).exists()]
         away = [uid for uid in alike if uid not in here]
-        compared = list(dict.fromkeys([*named, *here, *away[:_MOST_COMPARED]]))
-        if known := self._id_of_cine(cine, compared):
+        compared = list(dict.fromkeys([*named, *here, *away[: self.most_compared]]))
+        if known := self._with_pixels(pixel_digest(cine), compared):
             return known
         raise HTTPException(
             400,

@@ -314,7 +314,7 @@ def test_a_cine_that_is_there_under_another_id_is_answered_with_that(tmp_path):
 
 @pytest.mark.parametrize(("most", "answer"), [(50, "a__run"), (0, "new")])
 def test_a_cine_is_not_added_twice_under_another_id(tmp_path, monkeypatch, most, answer):
-    monkeypatch.setattr("lib.datastore._MOST_COMPARED", most)
+    monkeypatch.setattr(CineDatastore, "most_compared", most)
     (tmp_path / "studies" / "a").mkdir(parents=True)
     write_cine(tmp_path / "studies" / "a" / "run.nrrd", OTHER_TIMES)
     write_cine(tmp_path / "studies" / "other.nrrd", Cine(RAMP + 1, np.arange(2.0)))
@@ -325,7 +325,7 @@ def test_a_cine_is_not_added_twice_under_another_id(tmp_path, monkeypatch, most,
 
 
 def test_a_cine_whose_pixels_are_known_is_compared_without_reading_it_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("lib.datastore._MOST_COMPARED", 0)
+    monkeypatch.setattr(CineDatastore, "most_compared", 0)
     read = []
     store = CineDatastore(str(tmp_path / "studies"), lambda path: read.append(path) or read_cine(path))
     upload = tmp_path / "upload.nrrd"

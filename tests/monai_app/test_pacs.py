@@ -20,6 +20,7 @@ from angioseg.serve import start_server
 from angioseg.simulation import simulate_clip, write_xa_dicom
 from fastapi import HTTPException
 from lib.archive import Archive
+from lib.datastore import CineDatastore
 from lib.pacs import PacsDatastore
 from monailabel.config import settings
 
@@ -267,7 +268,7 @@ def test_a_cine_from_elsewhere_is_found_by_its_pixels(archive, open_archive, tmp
 def test_the_cine_that_is_named_is_compared_first_and_what_is_here_costs_nothing(
     archive, open_archive, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("lib.pacs._MOST_COMPARED", 0)
+    monkeypatch.setattr(CineDatastore, "most_compared", 0)
     # Without segmentations in the archive: their cines are fetched at once.
     first, second = (archive.add(seed).SOPInstanceUID for seed in (46, 47))
     datastore = open_archive("empty")

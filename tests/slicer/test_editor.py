@@ -2,13 +2,9 @@
 
 import pytest
 import slicer
-from host import useProperties
+from host import reading, useProperties
 
 useProperties([__name__])
-
-
-def reading(host):
-    return host.widget.window.reading
 
 
 @pytest.fixture

@@ -6,14 +6,10 @@ import numpy as np
 import pytest
 from AngioSegLib.carry import carryCorrection, shiftBetween
 from AngioSegLib.errors import CineUnusable
-from host import useProperties
+from host import reading, useProperties
 from littleServer import bright
 
 useProperties([__name__])
-
-
-def reading(host):
-    return host.widget.window.reading
 
 
 def segmentAll(host):

@@ -6,18 +6,10 @@ import numpy as np
 import pytest
 import slicer
 from AngioSegLib.errors import CineUnusable
-from host import useProperties
+from host import reading, says, useProperties
 from littleServer import cineImage
 
 useProperties([__name__])
-
-
-def reading(host):
-    return host.widget.window.reading
-
-
-def says(host, words):
-    assert words in host.ui.nextStepLabel.text, host.ui.nextStepLabel.text
 
 
 def acceptFirst(host, cine):

@@ -6,14 +6,10 @@ import numpy as np
 import pytest
 import slicer
 from AngioSegLib.scene import saveScene
-from host import useProperties
+from host import reading, says, useProperties
 from littleServer import bright, cineImage
 
 useProperties([__name__])
-
-
-def reading(host):
-    return host.widget.window.reading
 
 
 def states(host):
@@ -30,10 +26,6 @@ def segmentAll(host):
     host.press("allButton")
     host.idle()
     assert host.ui.progressLabel.text.startswith("10 frames segmented.")
-
-
-def says(host, words):
-    assert words in host.ui.nextStepLabel.text, host.ui.nextStepLabel.text
 
 
 def test_at_first_nothing_can_be_done_and_each_button_says_why(host):

@@ -7,18 +7,10 @@ import numpy as np
 import pytest
 import slicer
 from AngioSegLib.client import Client
-from host import useProperties
+from host import reading, says, useProperties
 from littleServer import INFO, bright, cineImage
 
 useProperties([__name__])
-
-
-def reading(host):
-    return host.widget.window.reading
-
-
-def says(host, words):
-    assert words in host.ui.nextStepLabel.text, host.ui.nextStepLabel.text
 
 
 def test_an_absent_server(host, freeUrl):

@@ -9,7 +9,7 @@ import pytest
 import requests
 import slicer
 from AngioSegLib.scene import saveScene
-from host import useProperties
+from host import reading, useProperties
 
 useProperties([__name__])
 
@@ -24,10 +24,6 @@ def connected(host, realServer):
         pytest.skip("this server has no /angioseg/decode")
     host.connect(url)
     return host
-
-
-def reading(host):
-    return host.widget.window.reading
 
 
 def states(host):

@@ -95,18 +95,19 @@ class CorrectPanel(Panel):
         Args:
             then: called when the server has the cine's.
         """
-        here, kept, self._kept = self.connection.url, self._kept, []
-        goElsewhere = {server: self._asked(server, kept) for server in {s.server for s in kept} - {"", here}}
+        others = {submission.server for submission in self._kept} - {"", self.connection.url}
+        refused = {server for server in others if not self._mayGoHere(server)}
+        kept, self._kept = self._kept, []
         for submission in kept:
-            if goElsewhere.get(submission.server, True):
-                self._send(submission)
-            else:
+            if submission.server in refused:
                 self._kept.append(submission)
+            else:
+                self._send(submission)
         if self.reading is not None:
             self.send(self.reading, then)
 
-    def _asked(self, server: str, kept: list[Submission]) -> bool:
-        count = sum(len(submission.frames) for submission in kept if submission.server == server)
+    def _mayGoHere(self, server: str) -> bool:
+        count = sum(len(submission.frames) for submission in self._kept if submission.server == server)
         question = _(
             "{count} accepted frames of cines that were closed were meant for {server}. Send them to {here} instead?"
         ).format(count=count, server=server, here=self.connection.url)

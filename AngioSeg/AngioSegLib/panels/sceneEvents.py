@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import slicer
-import vtk
 from slicer.util import VTKObservationMixin
 
 __all__ = ["SceneEvents"]
@@ -42,10 +41,9 @@ class SceneEvents(VTKObservationMixin):
     def _onOther(self, caller, event) -> None:
         self._window.setParameters(self._getParameters())
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _onRemoved(self, caller, event, node) -> None:
+    def _onRemoved(self, caller, event) -> None:
         if slicer.mrmlScene.IsClosing():
             return
         self._window.forgetCines()
-        # Slicer makes another one when this event is over.
+        # Was it what shows the masks, Slicer makes another one when this event is over.
         self._window.refreshSoon()

@@ -19,7 +19,7 @@ from .scripted import parameterNodeWrapperModule, scriptedModule
 from .sliceView import SliceView
 from .widgets import CUSTOM_WIDGETS, MessageBox, qMRMLSegmentEditorWidget
 
-__all__ = ["Host"]
+__all__ = ["Host", "reading", "says"]
 
 FOLDER = Path(sceneLibrary.__file__).resolve().parents[1]
 
@@ -258,6 +258,16 @@ class Host:
             path.unlink()
         assert self.main.grab().save(str(path))
         return path
+
+
+def reading(host: Host):
+    """The cine that the user works on."""
+    return host.widget.window.reading
+
+
+def says(host: Host, words: str) -> None:
+    """At its top the window says these words."""
+    assert words in host.ui.nextStepLabel.text(), host.ui.nextStepLabel.text()
 
 
 def _byName(widget):
