@@ -248,7 +248,7 @@ def _on_paper_grid(image: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np
     from monai.transforms import Resize
 
     smooth = Resize(_PAPER_GRID, mode="bilinear", anti_aliasing=True)(torch.from_numpy(image.astype(np.float32)))
-    sharp = Resize(_PAPER_GRID, mode="nearest")(torch.from_numpy(truth))
+    sharp = Resize(_PAPER_GRID, mode="nearest-exact")(torch.from_numpy(truth))
     return np.rint(smooth.numpy()).astype(image.dtype), sharp.numpy().astype(np.uint8)
 
 

@@ -22,6 +22,8 @@ class SimulatedWindows(IterableDataset):
 
     Args:
         transform: applied to ``{"image": (T, H, W) uint8, "label": (T, H, W) uint8 0 or 1, "frame": i}``.
+        clip_transform: applied to ``{"image": ..., "label": ...}`` of a whole clip before any window is taken: what
+            is the same for all its windows is done once.
         seed: of the first clip; 100,000 and above, see :func:`angioseg.simulation.write_dataset`.
         frames: T.
         size: rows and columns.
@@ -40,6 +42,7 @@ class SimulatedWindows(IterableDataset):
     def __init__(
         self,
         transform: Callable,
+        clip_transform: Callable | None = None,
         seed: int = 100_000,
         frames: int = 24,
         size: tuple[int, int] = (512, 512),
@@ -53,6 +56,7 @@ class SimulatedWindows(IterableDataset):
         world_size: int = 1,
     ) -> None:
         self.transform = transform
+        self.clip_transform = clip_transform
         self.seed = seed
         self.options = {"frames": frames, "size": tuple(size), "device": device}
         self.frames_per_clip = frames_per_clip
@@ -73,6 +77,8 @@ class SimulatedWindows(IterableDataset):
             clip = simulate_clip(clip_seed(self.seed, index), **self.options)
             rng = np.random.default_rng([self.seed, index])
             item = {"image": torch.from_numpy(clip.frames), "label": torch.from_numpy(clip.vessels)}
+            if self.clip_transform is not None:
+                item = self.clip_transform(item)
             waiting += [{**item, "frame": int(f)} for f in self._draw(clip.vessels.any(axis=(1, 2)), rng)]
             # Training need not wait for the mixture: it begins with one clip, and half of each new one stays behind.
             mixed = len(waiting) >= self.clips_at_once * self.frames_per_clip
