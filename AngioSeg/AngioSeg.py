@@ -87,7 +87,7 @@ class AngioSegWidget(ScriptedLoadableModuleWidget):
         self.shortcuts = Shortcuts(self.window)
         self.sceneEvents = SceneEvents(self.window, self.leaving, self.logic.getParameterNode)
         # A reload sets up the window of a module that is open, and does not enter it.
-        if self.parent.isEntered:
+        if getattr(self.parent, "isEntered", False):
             self.enter()
 
     def enter(self):

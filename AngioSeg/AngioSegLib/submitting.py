@@ -25,8 +25,9 @@ class Submission:
 
     def __init__(self, reading: Reading, server: str):
         cine = reading.cine
-        self._mask, self.frames, self.digests = reading.toSend()
+        # First, so that a cine that lost an image is told as that.
         self._pixels = cine.frames(), cine.timesMs(), cine.spacing, cine.pixelSizeSource
+        self._mask, self.frames, self.digests = reading.toSend()
         self.server = server
         self._imageId = imageIdOn(cine, server)
         self._anonymous = anonymousName(cine)

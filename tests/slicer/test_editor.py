@@ -33,7 +33,9 @@ def test_a_frame_without_a_mask_is_not_painted_on(painting, connected, editor):
     assert not editor.readOnly
 
 
-def test_a_cine_that_plays_is_not_painted_on(painting, connected, editor):
+@pytest.mark.parametrize("fps", [10, 30])
+def test_a_cine_that_plays_is_not_painted_on(painting, connected, editor, fps):
+    painting.browser.SetPlaybackRateFps(fps)
     connected.press("allButton")
     connected.idle()
     connected.ui.playButton.click()

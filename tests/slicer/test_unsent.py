@@ -35,18 +35,21 @@ def closeScene(host, words, answer="Yes"):
     slicer.mrmlScene.Clear()
 
 
+@pytest.mark.parametrize("brokenFrame", [0, 2])
 @pytest.mark.parametrize("isReady", [True, False])
-def test_a_cine_that_cannot_be_sent_costs_no_other_its_frames(accepted, cine, connected, makeCine, server, isReady):
+def test_a_cine_that_cannot_be_sent_costs_no_other_its_frames(
+    accepted, cine, connected, makeCine, server, isReady, brokenFrame
+):
     broken, last = makeCine(4, name="run 2"), makeCine(5, name="run 3")
     for other in (broken, last):
         acceptFirst(connected, other)
-    broken.frameNode(2).SetAndObserveImageData(None)
+    broken.frameNode(brokenFrame).SetAndObserveImageData(None)
     if not isReady:
         server.rude = lambda *_: True  # hangs up
         connected.press("connectButton")
         connected.idle()
     closeScene(connected, "3 accepted frames are not sent")
-    says(connected, "run 2: frame 2 is not one image")
+    says(connected, f"run 2: frame {brokenFrame} is not one image")
     assert reading(connected) is None
     if not isReady:
         server.rude = None
@@ -209,3 +212,49 @@ def test_a_file_is_read_by_the_worker_and_remembered_when_it_came(connected, mon
     assert readers[0] is not threading.main_thread()
     says(connected, "it is a test")
     assert connected.ui.recentCombo.count == 1
+
+
+def test_masks_that_were_deleted_before_there_was_one_come_back_with_the_first(connected, makeCine):
+    cine = makeCine(3, name="run 9")
+    connected.ui.cineSelector.choose("run 9")
+    masks = reading(connected).masks
+    slicer.mrmlScene.RemoveNode(masks.proxy)
+    connected.look()
+    assert reading(connected).masks is masks
+    connected.press("thisFrameButton")
+    connected.idle()
+    assert masks.maskOf(cine.currentFrame).any()
+    assert connected.widget.window.correct._editor.segmentationNode() is masks.proxy is not None
+
+
+def test_what_fails_on_its_way_is_sent_before_what_was_accepted_after_it(accepted, cine, connected, server):
+    held, goOn = threading.Event(), threading.Event()
+
+    def rude(handler, method, path):
+        if method == "PUT":
+            held.set()
+            goOn.wait(10)
+            return True  # hangs up
+        return None
+
+    server.rude = rude
+    connected.press("submitButton")
+    connected.until(held.is_set)
+    window = connected.widget.window
+    window.correct._editor.paint(slice(0, 7), slice(0, 9))
+    connected.look()
+    connected.press("acceptButton")
+    slicer.mrmlScene.RemoveNode(cine.sequence)
+    connected.look()
+    goOn.set()
+    connected.idle()
+    says(connected, "kept until Slicer is closed")
+    server.rude = None
+    connected.press("connectButton")
+    connected.idle()
+    connected.press("submitButton")
+    connected.idle()
+    masks = [mask[0] for _, _, mask in server.labels]
+    assert len(masks) == 2
+    np.testing.assert_array_equal(masks[0], accepted)
+    assert masks[1].all()

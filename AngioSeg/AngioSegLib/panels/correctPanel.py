@@ -138,7 +138,8 @@ class CorrectPanel(Panel):
             self._sending.remove(sending)
             text = _("Not sent, and still here: {error}.")
             if reading is None or not reading.inScene:
-                self._kept.append(submission)
+                # Before what was accepted after it: the server keeps what comes last.
+                self._kept.insert(0, submission)
                 text = _("Not sent, and kept until Slicer is closed: {error}. Connect, and press Submit.")
             self.window.say(text.format(error=str(error).rstrip(".")))
 

@@ -53,6 +53,7 @@ class Window(VTKObservationMixin):
         self._readings: dict[str, Reading] = {}
         self._maskProxy = None
         self._pending = 0
+        self._isSoon = False
         self._poll = qt.QTimer()
         self._poll.interval = _POLL_MS
         self._poll.timeout.connect(self._process)
@@ -127,7 +128,9 @@ class Window(VTKObservationMixin):
             known = self._readings[cine.sequence.GetID()] = Reading(cine, self.connection)
         self.reading, self._maskProxy = known, known.masks.proxy
         for node in (known.cine.browser, known.masks.proxy, known.masks.sequence):
-            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onChange)
+            # Slicer makes no proxy anew while the sequence is empty.
+            if node is not None:
+                self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onChange)
 
     def forgetCines(self) -> None:
         """Cines, their masks or the whole scene are gone: nobody waits for their frames any more."""
@@ -192,10 +195,14 @@ class Window(VTKObservationMixin):
 
     def refreshSoon(self) -> None:
         """Bring all parts up to date in a moment, once for all that changes until then."""
-        self._soon.start()
+        # What changes again and again, as a cine that plays, must not put it off for ever.
+        if not self._isSoon:
+            self._isSoon = True
+            self._soon.start()
 
     def refresh(self) -> None:
         """Bring all parts up to date."""
+        self._isSoon = False
         reading = self.reading
         if reading is not None and reading.masks.proxy is not self._maskProxy:
             # It was removed from the scene, and Slicer made another one.
