@@ -27,7 +27,9 @@ class SegmentPanel(Panel):
 
     def segment(self, frames) -> None:
         """Begin to segment frames; asks before what the user made is replaced."""
-        mine = self.reading.madeByUser(frames)
+        # An answer that comes while the user is asked may change the cine on screen.
+        reading = self.reading
+        mine = reading.madeByUser(frames)
         replace = []
         if mine:
             question = _(
@@ -39,7 +41,7 @@ class SegmentPanel(Panel):
         if not wanted:
             self.window.say(_("Nothing to segment: all of these frames are yours."))
             return
-        self.reading.segment(self.connection.client, wanted, replace)
+        reading.segment(self.connection.client, wanted, replace)
         self._follow()
 
     def refresh(self) -> None:
