@@ -19,8 +19,6 @@ __all__ = ["UNREACHABLE", "Archive", "Instance"]
 
 UNREACHABLE = 502
 """Status when nothing can be had of the archive: whoever asks for many cines need not ask for the next one."""
-# Of a fetch: these answers are about who asks, or come before the archive. All others are about the one instance.
-_ABOUT_ALL = (401, 407, 408, 429, 502, 503, 504)
 
 _MODALITIES = ("XA", "RF")
 # X-ray angiographic and radiofluoroscopic images, classic and enhanced; a series may hold reports beside them.
@@ -32,6 +30,8 @@ _CINES = (
 )
 _FIELDS = ["SOPClassUID", "NumberOfFrames", "Rows", "Columns"]
 _TIMEOUT_S = (5.0, 120.0)
+# The client's own five attempts, twice as far apart each time, keep somebody waiting for half a minute.
+_ATTEMPTS = {"max_attempts": 3, "wait_exponential_multiplier": 1000}
 _FILTER = "MONAI_LABEL_DICOMWEB_SEARCH_FILTER"
 
 
@@ -87,8 +87,13 @@ class Archive:
         Raises:
             HTTPException: 404, when the archive does not give this one; 502 as everywhere.
         """
-        with _told(of_one=True):
+        try:
             dataset = self._client.retrieve_instance(instance.study, instance.series, instance.uid)
+        except Exception as error:
+            # No answer tells whether it is about this instance or about all: a gateway's 504, a line that breaks.
+            with _told():
+                self._client.search_for_series(search_filters=self._filters[0], limit=1)
+            raise HTTPException(404, f"The archive does not give this cine ({_why(error)}).") from error
         with replacing(path) as temporary:
             dataset.save_as(temporary, write_like_original=False)
 
@@ -142,7 +147,7 @@ def _client(url: str) -> DICOMwebClientX:
     # It writes UIDs and addresses of requests to the log.
     logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL)
     try:
-        return DICOMwebClientX(
+        client = DICOMwebClientX(
             url.rstrip("/"),
             session=session,
             qido_url_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
@@ -151,6 +156,8 @@ def _client(url: str) -> DICOMwebClientX:
         )
     except (TypeError, ValueError) as error:
         raise HTTPException(UNREACHABLE, "The archive's address must be as http://127.0.0.1:8042/dicom-web.") from error
+    client.set_http_retry_params(**_ATTEMPTS)
+    return client
 
 
 class _InTime(requests.adapters.HTTPAdapter):
@@ -161,21 +168,25 @@ class _InTime(requests.adapters.HTTPAdapter):
 
 
 @contextmanager
-def _told(of_one: bool = False) -> Iterator[None]:
+def _told() -> Iterator[None]:
     try:
         yield
     except requests.HTTPError as error:
-        status = error.response.status_code
-        if of_one and status not in _ABOUT_ALL:
-            raise HTTPException(404, f"The archive does not give this cine (it answered {status}).") from error
-        raise HTTPException(UNREACHABLE, f"The archive answered {status}.") from error
+        raise HTTPException(UNREACHABLE, f"The archive answered {error.response.status_code}.") from error
     except (requests.RequestException, RetryError) as error:
         raise HTTPException(UNREACHABLE, "The archive cannot be reached.") from error
     except Exception as error:  # what the client makes of an answer that is none of DICOMweb's
-        if of_one:
-            raise HTTPException(404, "The archive does not give this cine in a form that can be read.") from error
         told = f"The archive did not answer as DICOMweb does ({type(error).__name__})."
         raise HTTPException(UNREACHABLE, told) from error
+
+
+def _why(error: Exception) -> str:
+    """What became of a fetch, where the archive answers otherwise."""
+    if isinstance(error, requests.HTTPError):
+        return f"it answered {error.response.status_code}"
+    if isinstance(error, (requests.RequestException, RetryError)):
+        return "its answer broke off, or did not come"
+    return "its answer cannot be read"
 
 
 def _uid(dataset: dict, tag: str) -> str:

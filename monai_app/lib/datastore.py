@@ -58,7 +58,7 @@ class CineDatastore(LocalDatastore):
         self._read = read
         self._paths: dict[str, str] = {}
         self._kinds: dict[str, tuple] = {}
-        self._pixels: dict[str, tuple[tuple, str]] = {}
+        self._pixels: dict[str, tuple[tuple, str | None]] = {}
         self._unreadable: set[Path] = set()
         self._scanned_at = -float("inf")
         self._mutex = threading.RLock()
@@ -169,7 +169,8 @@ class CineDatastore(LocalDatastore):
         return next((image_id for image_id in image_ids if self._digest_of(image_id) == pixels), None)
 
     def _digest_of(self, image_id: str) -> str | None:
-        """Names a cine's pixels; a file is read once for that, until it changes."""
+        """Names a cine's pixels; a file is read once for that, until it changes. None where it cannot be read."""
+        state = ()
         try:
             path = self.get_image_uri(image_id)
             state = file_state(path) if path else ()
@@ -180,7 +181,7 @@ class CineDatastore(LocalDatastore):
         except HTTPException as error:
             if error.status_code >= 500:
                 raise
-            return None  # what cannot be read is not this cine
+            self._pixels[image_id] = (state, None)
         return self._pixels[image_id][1]
 
     def save_label(self, image_id, label_filename, label_tag, label_info):

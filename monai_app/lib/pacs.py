@@ -57,7 +57,7 @@ class PacsDatastore(CineDatastore):
         self._archive = Archive(url)
         self._instances: dict[str, Instance] = {}
         self._not_given: set[str] = set()
-        self._segs = folder / "segmentations.json"
+        self._segs = folder / "seen_segmentations.json"
         # Patients' images: nobody else on this machine may read them.
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         super().__init__(str(folder), read)
@@ -104,7 +104,7 @@ class PacsDatastore(CineDatastore):
         # The archive need not tell how large it is.
         named = [uid for uid, one in self._instances.items() if uid == image_id and one.shape in (None, cine.shape)]
         here = [uid for uid in alike if Path(self.image_path(uid)).exists()]
-        away = [uid for uid in alike if uid not in here]
+        away = [uid for uid in alike if uid not in here and uid not in self._pixels]
         compared = list(dict.fromkeys([*named, *here, *away[: self.most_compared]]))
         if known := self._with_pixels(pixel_digest(cine), compared):
             return known
@@ -137,10 +137,10 @@ class PacsDatastore(CineDatastore):
     def _store(self, image_id: str):
         mask, frames = read_label(self.get_label_uri(image_id, _FINAL))
         with tempfile.TemporaryDirectory() as folder, self._mutex:
-            seg = Path(folder, "seg.dcm")
-            uid = write_dicom_seg(seg, self.get_image_uri(image_id), mask, frames)
-            self._archive.store(seg)
-            self._know([uid])
+            path = Path(folder, "seg.dcm")
+            uid = write_dicom_seg(path, self.get_image_uri(image_id), mask, frames)
+            self._archive.store(path)
+            self._know(uid, read_dicom_seg(path))
 
     # What is there.
 
@@ -167,25 +167,27 @@ class PacsDatastore(CineDatastore):
         known = {*self._known(), *self._not_given}
         studies = {one.study for one in self._instances.values()}
         new = [one for one in self._archive.segmentations() if one.uid not in known and one.study in studies]
-        if not new:
-            return
-        segs = {one.uid: self._fetch_seg(one) for one in new}
-        ours = {uid: seg for uid, seg in segs.items() if seg is not None and seg.source in self._instances}
-        for uid, seg in sorted(ours.items(), key=lambda item: item[1].made):
+        segs = [(one.uid, seg) for one in new if (seg := self._fetch_seg(one)) is not None]
+        for uid, seg in sorted(segs, key=lambda item: item[1].made):
             self._take(uid, seg)
-        self._know([uid for uid in segs if uid not in self._not_given])
 
     def _fetch_seg(self, instance: Instance) -> DicomSeg | None:
+        """A segmentation of a cine of ours; what is none is known from then on."""
+        seg = None
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "seg.dcm")
             try:
                 self._archive.fetch(instance, path)
-                return read_dicom_seg(path)
+                seg = read_dicom_seg(path)
             except HTTPException as error:
                 self._pass(instance.uid, error)
+                return None
             except CineError:
                 logger.warning("A segmentation in the archive cannot be read.")
-        return None
+        if seg is None or seg.source not in self._instances:
+            self._know(instance.uid, None)
+            return None
+        return seg
 
     def _pass(self, seg_uid: str, error: HTTPException):
         """Leave a segmentation out, until this server starts again, when it or its cine is not given."""
@@ -195,28 +197,43 @@ class PacsDatastore(CineDatastore):
         logger.warning("A segmentation in the archive is left out: %s", error.detail)
 
     def _take(self, uid: str, seg: DicomSeg):
-        try:
-            cine = self.read_image(seg.source)
-            if seg.masks.shape[1:] != cine.shape[1:] or max(seg.frames) >= cine.num_frames:
-                raise CineError("The segmentation is not on the grid of its cine")
-            mask = np.zeros(cine.shape, np.uint8)
-            mask[seg.frames] = seg.masks
-            with tempfile.TemporaryDirectory() as folder:
-                label = os.path.join(folder, "label.nrrd")
-                write_label(label, mask, cine, seg.frames)
-                super().save_label(seg.source, label, _FINAL, {"replace": True})
-        except HTTPException as error:
-            self._pass(uid, error)
-        except CineError:
-            logger.warning("A segmentation in the archive does not fit its cine.")
+        """Make a label of a segmentation, unless a newer one of its cine was one already."""
+        known = self._known().values()
+        if any(one is not None and one["source"] == seg.source and one["made"] > seg.made for one in known):
+            logger.warning("A segmentation in the archive came late: a newer one is the label of its cine.")
+        else:
+            try:
+                self._make_label(seg)
+            except HTTPException as error:
+                self._pass(uid, error)
+                return
+            except CineError:
+                logger.warning("A segmentation in the archive does not fit its cine.")
+        # At once: taken a second time, it would replace what somebody submits meanwhile.
+        self._know(uid, seg)
 
-    def _known(self) -> list[str]:
-        """Segmentations that are labels here already, or none of ours: a label removed here does not come back."""
+    def _make_label(self, seg: DicomSeg):
+        cine = self.read_image(seg.source)
+        if seg.masks.shape[1:] != cine.shape[1:] or max(seg.frames) >= cine.num_frames:
+            raise CineError("The segmentation is not on the grid of its cine")
+        mask = np.zeros(cine.shape, np.uint8)
+        mask[seg.frames] = seg.masks
+        with tempfile.TemporaryDirectory() as folder:
+            label = os.path.join(folder, "label.nrrd")
+            write_label(label, mask, cine, seg.frames)
+            super().save_label(seg.source, label, _FINAL, {"replace": True})
+
+    def _known(self) -> dict[str, dict | None]:
+        """Segmentations by UID that were labels here already, with cine and time; None for what is none of ours.
+
+        A label that is removed here does not come back.
+        """
         try:
             return json.loads(self._segs.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return []
+            return {}
 
-    def _know(self, uids: list[str]):
+    def _know(self, uid: str, seg: DicomSeg | None):
+        about = None if seg is None else {"source": seg.source, "made": seg.made}
         with replacing(self._segs) as temporary:
-            temporary.write_text(json.dumps([*self._known(), *uids]), encoding="utf-8")
+            temporary.write_text(json.dumps({**self._known(), uid: about}), encoding="utf-8")

@@ -51,9 +51,6 @@ class ScoreBoard:
         segmenter: the model.
         cines: reads them.
         folder: where scores are kept over a restart, a folder for each model.
-
-    Attributes:
-        problem: what ended the scoring before all cines were through, or None.
     """
 
     def __init__(self, segmenter: SharedSegmenter, cines: CineCache, folder: Path):
@@ -65,7 +62,7 @@ class ScoreBoard:
         self._done: set[str] = set()
         self._worker: threading.Thread | None = None
         self._closed = False
-        self.problem: HTTPException | None = None
+        self._problem: HTTPException | None = None
         self._changed = threading.Condition()
 
     def want(self, paths: dict[str, str]):
@@ -77,7 +74,7 @@ class ScoreBoard:
         weights = self._segmenter.weights()
         states = {id: _digest(path) for id, path in paths.items()}
         with self._changed:
-            self._wanted, self.problem = dict(paths), None
+            self._wanted, self._problem = dict(paths), None
             self._scored = {id: scored for id, scored in self._scored.items() if id in paths}
             current = {id for id, one in self._scored.items() if one.weights == weights and one.state == states[id]}
             self._done = current
@@ -95,9 +92,15 @@ class ScoreBoard:
             return {"done": len(self._done), "total": len(self._wanted)}
 
     def wait(self) -> bool:
-        """Wait for one more cine; False when there is none to wait for."""
+        """Wait for one more cine; False when there is none to wait for.
+
+        Raises:
+            HTTPException: what ended the scoring before all cines were through.
+        """
         with self._changed:
             if self._worker is None:
+                if self._problem is not None:
+                    raise self._problem
                 return False
             done = len(self._done)
             self._changed.wait_for(lambda: len(self._done) != done or self._worker is None)
@@ -125,7 +128,8 @@ class ScoreBoard:
                     self._changed.notify_all()
         except HTTPException as error:
             logger.warning("Scoring stopped: %s", error.detail)
-            self.problem = error
+            with self._changed:
+                self._problem, self._worker = error, None
         finally:
             with self._changed:
                 if self._worker is threading.current_thread():

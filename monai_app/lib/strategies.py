@@ -91,8 +91,6 @@ class CineStrategy(Strategy):
             if answer:
                 return {**answer, "scored": self._scores.progress()}
             if not self._scores.wait():
-                if self._scores.problem is not None:
-                    raise self._scores.problem  # else it would look as if all were labelled
                 return None
 
     def _choose(self, paths: dict[str, str], datastore: CineDatastore) -> dict | None:

@@ -10,8 +10,8 @@
 4. ``OUT/2d_fold0``, ``OUT/2d_fold1`` and ``OUT/model_2d.pt``: steps 2 and 3 of the network of step 1 without what joins
    the neighbours; the encoder's first convolution is summed over its inputs, so that it sees the centre frame alone.
 
-One H100 with 16 cores took eight minutes, the four folds beside each other. OVERRIDES are for every training, such as
-``--bf16 False``.
+The weights that ship took an H100 with 16 cores eight minutes, with the four folds of steps 2 and 4 beside each other;
+here they come one after another. OVERRIDES are for every training, such as ``--bf16 False``.
 """
 
 import argparse

@@ -340,6 +340,18 @@ def test_a_cine_whose_pixels_are_known_is_compared_without_reading_it_again(tmp_
     assert store.add_image("new", str(upload), {}) == "new"
 
 
+def test_a_cine_that_cannot_be_read_is_compared_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(CineDatastore, "most_compared", 1)
+    studies, upload = tmp_path / "studies", tmp_path / "upload.nrrd"
+    studies.mkdir()
+    write_cine(studies / "b.nrrd", OTHER_TIMES)
+    (studies / "a.nrrd").write_bytes((studies / "b.nrrd").read_bytes()[:-4])
+    store = CineDatastore(str(studies))
+    for value, answer in ((1, "other"), (0, "b")):
+        write_cine(upload, Cine(RAMP + value, np.arange(2.0)))
+        assert store.add_image("other", str(upload), {}) == answer
+
+
 @pytest.mark.parametrize("name", ["run", "run{}"])
 def test_those_who_add_the_same_cine_at_once_add_it_once(tmp_path, name):
     upload = write_upload(tmp_path)

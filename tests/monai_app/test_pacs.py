@@ -5,8 +5,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,13 @@ import pydicom
 import pytest
 import requests
 from angioseg.cine import Cine, read_cine, read_label, write_cine, write_label
+from angioseg.cine.dicom_seg import read_dicom_seg
 from angioseg.errors import AngioSegError
 from angioseg.paths import app_dir
 from angioseg.serve import start_server
 from angioseg.simulation import simulate_clip, write_xa_dicom
 from fastapi import HTTPException
-from lib.archive import Archive
+from lib.archive import _ATTEMPTS, Archive
 from lib.datastore import CineDatastore
 from lib.pacs import PacsDatastore
 from monailabel.config import settings
@@ -311,6 +314,66 @@ def test_a_file_that_is_damaged_in_the_archive_is_its_own_fault_alone(archive, o
     assert archive.send("DELETE", f"/instances/{stored}").status_code == 200
 
 
+class Gateway(BaseHTTPRequestHandler):
+    """Passes everything on to an archive; what names a certain instance, or everything, is answered with a fault."""
+
+    def do_GET(self):
+        if self.server.broken not in self.path:
+            reply = requests.get(self.server.archive + self.path, headers=self.headers, timeout=60)
+            self.send_response(reply.status_code)
+            self.send_header("Content-Type", reply.headers["Content-Type"])
+            self.send_header("Content-Length", str(len(reply.content)))
+            self.end_headers()
+            self.wfile.write(reply.content)
+        elif self.server.fault == "breaks off":
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/related")
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"half")
+        else:
+            self.send_response(self.server.fault)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@needs_orthanc
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (401, "it answered 401"),
+        (500, "it answered 500"),
+        (504, "its answer broke off, or did not come"),
+        ("breaks off", "its answer broke off, or did not come"),
+    ],
+)
+def test_a_fault_with_one_cine_is_told_from_an_archive_that_is_down(archive, tmp_path, monkeypatch, fault, why):
+    for name, value in zip(("USERNAME", "PASSWORD"), USER):
+        monkeypatch.setattr(settings, f"MONAI_LABEL_DICOMWEB_{name}", value)
+    monkeypatch.setitem(_ATTEMPTS, "wait_exponential_multiplier", 1)
+    bad, good = list(archive.clips)[:2]
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as gateway:
+        gateway.archive, gateway.fault, gateway.broken = archive.url, fault, f"instances/{bad}"
+        threading.Thread(target=gateway.serve_forever).start()
+        try:
+            datastore = PacsDatastore(f"http://127.0.0.1:{gateway.server_port}/dicom-web", tmp_path / "cache")
+            with pytest.raises(HTTPException) as caught:
+                datastore.read_image(bad)
+            assert caught.value.status_code == 404
+            assert caught.value.detail == f"The archive does not give this cine ({why})."
+            assert datastore.read_image(good).num_frames == FRAMES
+            Path(datastore.image_path(good)).unlink()
+            gateway.broken = "/"
+            with pytest.raises(HTTPException) as caught:
+                datastore.read_image(good)
+            assert caught.value.status_code == 502
+        finally:
+            gateway.shutdown()
+
+
 @needs_orthanc
 def test_a_segmentation_that_is_not_given_is_asked_for_again_after_a_restart(
     archive, open_archive, tmp_path, monkeypatch
@@ -326,6 +389,36 @@ def test_a_segmentation_that_is_not_given_is_asked_for_again_after_a_restart(
     assert image not in open_archive("second").get_labeled_images()
     monkeypatch.setattr(Archive, "fetch", fetch)
     assert image in open_archive("second").get_labeled_images()
+
+
+@needs_orthanc
+@pytest.mark.parametrize("status", [404, 502])
+def test_a_segmentation_that_comes_late_does_not_displace_a_newer_label(
+    archive, open_archive, tmp_path, monkeypatch, status
+):
+    (image, clip), (other, _) = list(archive.clips.items())[:2]
+    second = open_archive("second")
+    for uid in (image, other):
+        submit(open_archive("first"), tmp_path, uid, archive.clips[uid], [1])
+        Path(second.get_image_uri(uid)).unlink()
+    fetch = Archive.fetch
+
+    def refuse(self, instance, path):
+        fetch(self, instance, path)
+        if status == 404 and path.name == "seg.dcm" and read_dicom_seg(path).source == image:
+            raise HTTPException(404, "The archive does not give this cine (it answered 500).")
+        if status == 502 and instance.uid == other:
+            path.unlink()
+            raise HTTPException(502, "The archive cannot be reached.")
+
+    monkeypatch.setattr(Archive, "fetch", refuse)
+    second._look(at_once=True)
+    submit(second, tmp_path, image, clip, [2])
+    monkeypatch.setattr(Archive, "fetch", fetch)
+    again = open_archive("second")
+    again._look(at_once=True)
+    assert again.get_label_info(image, "final")["annotated_frames"] == [2]
+    assert again.get_label_info(other, "final")["annotated_frames"] == [1]
 
 
 @needs_orthanc
