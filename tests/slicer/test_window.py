@@ -369,6 +369,31 @@ def test_before_the_next_sample_unsent_work_is_asked_about(cine, connected, serv
     assert reading(connected).cine.currentFrame == 4
 
 
+@pytest.mark.parametrize("deed", ["segment", "next sample"])
+def test_a_question_is_about_its_cine_whatever_comes_on_screen_meanwhile(cine, connected, server, makeCine, deed):
+    import qt
+
+    other = makeCine(frames=cine.numFrames, size=(11, 12))
+    segmentAll(connected)
+    connected.press("acceptButton")
+
+    def anotherCine():
+        connected.widget.window.choose(other)
+        return qt.QMessageBox.Yes
+
+    if deed == "segment":
+        connected.dialogs.foresee("You corrected or accepted 1 of these frames", anotherCine)
+        connected.press("allButton")
+        connected.idle()
+        assert reading(connected).masks.segmentedFrames() == []
+    else:
+        server.cines, server.samples = {"a": cineImage(1)}, [{"id": "a", "frame": 4, "score": 1.0, "why": "First."}]
+        connected.dialogs.foresee("1 accepted frames of this cine are not sent", anotherCine)
+        connected.press("nextSampleButton")
+        connected.idle()
+        assert [frames for _, frames, _ in server.labels] == [[0]]
+
+
 def test_training_is_followed_to_the_new_model(connected, server):
     connected.ui.epochsSpin.value = 3
     connected.press("trainButton")

@@ -41,7 +41,7 @@ class CorrectPanel(Panel):
         self.click(self.ui.carryButton, self._carry)
         self.click(self.ui.acceptButton, self.accept)
         self.click(self.ui.takeBackButton, lambda: self.reading.states.takeBack([self.reading.cine.currentFrame]))
-        self.click(self.ui.submitButton, lambda: self.submit())
+        self.click(self.ui.submitButton, lambda: self.submit(self.reading))
 
     def enter(self) -> None:
         """The module is opened: the editor listens to the mouse and to its keys."""
@@ -89,10 +89,11 @@ class CorrectPanel(Panel):
         else:
             self._send(submission, reading, then)
 
-    def submit(self, then=lambda: None) -> None:
-        """Send the accepted frames of the cine on screen, and those that are kept.
+    def submit(self, reading: Reading | None, then=lambda: None) -> None:
+        """Send the accepted frames of a cine, and those that are kept.
 
         Args:
+            reading: the cine.
             then: called when the server has the cine's.
         """
         others = {submission.server for submission in self._kept} - {"", self.connection.url}
@@ -103,8 +104,9 @@ class CorrectPanel(Panel):
                 self._kept.append(submission)
             else:
                 self._send(submission)
-        if self.reading is not None:
-            self.send(self.reading, then)
+        # Deleted while the user was asked, it is one that is kept.
+        if reading is not None and reading.inScene:
+            self.send(reading, then)
 
     def _mayGoHere(self, server: str) -> bool:
         count = sum(len(submission.frames) for submission in self._kept if submission.server == server)

@@ -28,13 +28,15 @@ class LearnPanel(Panel):
 
     def nextSample(self) -> None:
         """Ask for the frame to label next; accepted frames that are not sent are asked about first."""
-        unsent = self.reading.states.unsent() if self.reading else []
+        # An answer that comes while the user is asked may change the cine on screen.
+        reading = self.reading
+        unsent = reading.states.unsent() if reading else []
         if unsent:
             question = _("{count} accepted frames of this cine are not sent. Send them first?").format(
                 count=len(unsent)
             )
             if slicer.util.confirmYesNoDisplay(question, windowTitle="AngioSeg"):
-                self.window.correct.submit(then=self._ask)
+                self.window.correct.submit(reading, then=self._ask)
                 return
         self._ask()
 

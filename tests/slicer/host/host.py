@@ -32,7 +32,7 @@ class Dialogs:
         self.asked: list[str] = []
 
     def foresee(self, words: str, answer) -> None:
-        """The next question contains ``words`` and is answered so."""
+        """The next question contains ``words`` and is answered so; a function is what happens until the answer."""
         self.foreseen.append((words, answer))
 
     def answer(self, text: str, detail: str = ""):
@@ -40,7 +40,7 @@ class Dialogs:
         assert self.foreseen, f"nobody foresaw: {text}\n{detail}"
         words, answer = self.foreseen.pop(0)
         assert words in text, f"foreseen was {words!r}, asked was {text!r}\n{detail}"
-        return answer
+        return answer() if callable(answer) else answer
 
 
 class LayoutManager:
