@@ -21,7 +21,7 @@ from lib.ids import check_id
 from lib.infer import CineInferTask, SharedSegmenter
 from lib.pacs import PacsDatastore, cache_folder
 from lib.predictions import Predictions
-from lib.routes import batch_routes, log_routes, scoring_routes, train_routes
+from lib.routes import batch_routes, dataset_routes, log_routes, scoring_routes, train_routes
 from lib.runs import ThreadRuns
 from lib.scores import ScoreBoard
 from lib.scoring import CineScoring
@@ -96,7 +96,8 @@ class AngioSegApp(MONAILabelApp):
 
     def routers(self):
         """Endpoints under ``angioseg serve``: in place of the platform's, and beside them."""
-        return [train_routes(self), scoring_routes(self), batch_routes(self), log_routes(), cine_routes(self)]
+        runs = [train_routes(self), scoring_routes(self), batch_routes(self)]
+        return [*runs, dataset_routes(self), log_routes(), cine_routes(self)]
 
     def start_training(self, model: str, params: dict) -> dict:
         """Begin a training in a process of its own; see :class:`lib.train.TrainingRuns`."""

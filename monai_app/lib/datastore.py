@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,8 +16,10 @@ from angioseg.cine import CINE_SUFFIXES, Cine, CineError, is_cine, read_cine, re
 from angioseg.cine.atomic import replacing
 from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
+from monailabel.interfaces.datastore import DefaultLabelTag
 
 from lib.cines import file_state
+from lib.dataset import write_dataset
 from lib.ids import check_id, is_id
 from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
 
@@ -85,10 +88,44 @@ class CineDatastore(LocalDatastore):
         return super().json()
 
     def get_dataset_archive(self, limit_cases):
+        """Write the cines that have a final label, and these labels, to a ZIP archive in the temporary folder.
+
+        It is laid out as the platform's. Names in it are made of the cines' ids: two folders may each have a run.dcm.
+        Cines that cannot be had are left out.
+
+        Args:
+            limit_cases: the most cines; all when None.
+
+        Returns:
+            Where it is; whoever asks removes it.
+
+        Raises:
+            HTTPException: 404, when there is no such label; 502, when an archive of cines does not answer.
+        """
         self._look(at_once=True)
-        if not self.datalist():
+        labelled = sorted(self.get_labeled_images())[:limit_cases]
+        if not labelled:
             raise HTTPException(404, "No cine has a final label yet.")
-        return super().get_dataset_archive(limit_cases)
+        handle, path = tempfile.mkstemp(prefix="angioseg-dataset-", suffix=".zip")
+        os.close(handle)
+        try:
+            write_dataset(path, map(self._case, labelled), self._datastore.model_dump_json(exclude={"base_path"}))
+        except BaseException:
+            Path(path).unlink()
+            raise
+        return path
+
+    def _case(self, image_id: str) -> dict[str, str]:
+        """A cine and its final label: name in an archive -> file."""
+        try:
+            image, label = self.get_image_uri(image_id), self.get_label_uri(image_id, DefaultLabelTag.FINAL)
+        except HTTPException as error:
+            if error.status_code >= 500:
+                raise
+            logger.warning("A labelled cine is left out: %s", error.detail)
+            return {}
+        suffix = "" if Path(image).is_dir() else _suffix(image)
+        return {f"image/{image_id}{suffix}": image, f"label/{Path(label).name}": label}
 
     def get_image_uri(self, image_id):
         return self.image_path(image_id)

@@ -1,11 +1,15 @@
 """Endpoints in place of the platform's, with its paths and replies, where the platform's cannot do what cines need."""
 
-from fastapi import APIRouter, Depends, HTTPException
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi.responses import FileResponse
 from monailabel.config import RBAC_ADMIN, RBAC_ANNOTATOR, RBAC_USER, settings
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 
-__all__ = ["batch_routes", "log_routes", "scoring_routes", "train_routes"]
+__all__ = ["batch_routes", "dataset_routes", "log_routes", "scoring_routes", "train_routes"]
 
 _USER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
 _ANNOTATOR = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
@@ -70,6 +74,34 @@ def batch_routes(app) -> APIRouter:
         return app.batches.wait(task["id"]) if run_sync else task
 
     return router
+
+
+def dataset_routes(app) -> APIRouter:
+    """``/datastore/dataset``.
+
+    The platform's own leaves a copy of the patients' images in the temporary folder every time.
+
+    Args:
+        app: has ``datastore()``.
+    """
+    router = APIRouter(prefix="/datastore", tags=["Datastore"], responses={404: {"description": "Not found"}})
+
+    @router.get("/dataset", summary=f"{RBAC_ANNOTATOR}Download full dataset as ZIP archive")
+    def dataset(limit_cases: Annotated[int | None, Query(ge=1)] = None, user: User = _ANNOTATOR):
+        path = app.datastore().get_dataset_archive(limit_cases)
+        return _OnceOnly(path, media_type="application/zip", filename="dataset.zip")
+
+    return router
+
+
+class _OnceOnly(FileResponse):
+    """A file that is gone when it is sent, or when its client has hung up."""
+
+    async def __call__(self, scope, receive, send):
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            Path(self.path).unlink(missing_ok=True)
 
 
 def log_routes() -> APIRouter:

@@ -66,7 +66,8 @@ def create_app(instance, token: str | None = None, max_upload: int = 4 << 30, na
     modules = [info, infer, activelearning, datastore, session]
     if settings.MONAI_LABEL_AUTH_ENABLE:
         modules.append(login)
-    for router in [*(module.router for module in modules), *instance.routers()]:
+    # Of two with the same path the first one answers.
+    for router in [*instance.routers(), *(module.router for module in modules)]:
         for route in router.routes:
             app.add_api_route(
                 settings.MONAI_LABEL_API_STR + route.path,

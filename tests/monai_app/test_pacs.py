@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -231,6 +232,11 @@ def test_a_final_label_is_read_again_where_there_is_nothing_but_the_archive(arch
     assert len(archive.segmentations()) == stored + 3
     second = open_archive("second")
     assert set(submitted) <= set(second.get_labeled_images())
+    for image in submitted:
+        Path(second.image_path(image)).unlink()
+    with zipfile.ZipFile(second.get_dataset_archive(None)) as dataset:  # their files are fetched for it
+        assert {f"image/{image}.dcm" for image in submitted} <= set(dataset.namelist())
+    Path(dataset.filename).unlink()
     for image, frames in submitted.items():
         mask, annotated = read_label(second.get_label_uri(image, "final"))
         assert annotated == second.get_label_info(image, "final")["annotated_frames"] == frames
