@@ -7,6 +7,7 @@ share their frames. The last epoch's weights are taken: nothing is chosen on the
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -161,6 +162,7 @@ def compare(
                     _train(protocol, folder, neighbors, seed, device)
             progress(f"testing {name}")
             figures[neighbors, seed] = _test(protocol, folder, models[neighbors, seed], neighbors, seed, device)
+            gc.collect()  # networks and trainers hang in circles, and a GPU's memory with them
     progress("drawing the figure")
     _draw(protocol, out, {neighbors: models[neighbors, 0] for neighbors in NEIGHBORS}, device)
     table = _table(figures, seeds)

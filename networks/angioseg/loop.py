@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import math
 import random
 import statistics
@@ -132,9 +133,8 @@ def simulate_loop(
     Raises:
         AngioSegError: when weights, device or sizes cannot be used.
     """
-    first = 200_000 + 1_000 * seed
-    pool = {f"clip{n:03}": _simulate(first + n, frames, size, noise) for n in range(clips)}
-    unseen = [_simulate(first + clips + n, frames, size, noise) for n in range(held_out)]
+    simulated = _simulate(200_000 + 1_000 * seed, clips + held_out, frames, size, noise)
+    pool, unseen = {f"clip{n:03}": clip for n, clip in enumerate(simulated[:clips])}, simulated[clips:]
     labelled: dict[str, set[int]] = {id: set() for id in pool}
     rng = random.Random(seed)
     if grid is not None:
@@ -178,14 +178,20 @@ def simulate_loop(
             else:
                 versions.train(*sides, device=device, seed=seed, **training)
             points.append(measure())
+            gc.collect()  # networks and trainers hang in circles: left to themselves they took gigabytes
             if progress is not None:
                 progress(round + 1, rounds)
     return points
 
 
-@lru_cache(maxsize=128)  # every strategy of a seed sees the same clips
-def _simulate(seed: int, frames: int, size: tuple[int, int], noise: float) -> SimulatedClip:
-    clip = simulate_clip(seed, frames=frames, size=size)
+@lru_cache(maxsize=1)  # every strategy of a seed sees the same clips
+def _simulate(first: int, count: int, frames: int, size: tuple[int, int], noise: float) -> tuple[SimulatedClip, ...]:
+    return tuple(
+        _noisy(simulate_clip(seed, frames=frames, size=size), seed, noise) for seed in range(first, first + count)
+    )
+
+
+def _noisy(clip: SimulatedClip, seed: int, noise: float) -> SimulatedClip:
     if not noise:
         return clip
     noisy = clip.frames + np.random.default_rng(seed).normal(0, noise, clip.frames.shape)

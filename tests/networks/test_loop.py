@@ -1,12 +1,23 @@
 """The simulated loop: what it measures, writes and draws."""
 
 import csv
+import gc
 
 import numpy as np
 import pytest
 from angioseg.cli import app
 from angioseg.errors import AngioSegError
-from angioseg.loop import Point, compare, draw_curves, frames_needed, read_points, write_points
+from angioseg.loop import (
+    Point,
+    compare,
+    draw_curves,
+    frames_needed,
+    read_points,
+    simulate_loop,
+    untrained_weights,
+    write_points,
+)
+from angioseg.nets import CENet3D2D
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -112,6 +123,20 @@ def test_wrong_options_are_told(tmp_path, options, line):
     assert result.exit_code == 2
     assert line in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_networks_of_its_trainings_do_not_pile_up(tmp_path):
+    def networks():
+        return {id(one) for one in gc.get_objects() if type(one) is CENet3D2D}
+
+    gc.collect()
+    before = networks()
+    untrained_weights(tmp_path / "model.pt")
+    size = {"clips": 3, "held_out": 1, "frames": 4, "size": (96, 96), "rounds": 1, "per_round": 3}
+    training = {"max_epochs": 1, "iterations_per_epoch": 1, "batch_size": 1, "crop": [96, 96]}
+    points = simulate_loop("random", 0, weights=tmp_path / "model.pt", device="cpu", **size, **training)
+    assert [point.frames for point in points] == [0, 3]
+    assert networks() <= before
 
 
 @pytest.mark.slow
