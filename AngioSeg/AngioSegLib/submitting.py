@@ -1,11 +1,15 @@
 """Accepted masks on their way to the server."""
 
+from itertools import count
+
 from AngioSegLib.client import Client
 from AngioSegLib.errors import RequestRefused
 from AngioSegLib.loading import anonymousName, imageIdOn
 from AngioSegLib.reading import Reading
 
 __all__ = ["Submission"]
+
+_numbers = count()
 
 _ANOTHER_CINE = 409
 
@@ -21,6 +25,7 @@ class Submission:
         server: as given.
         frames: the numbers of the frames sent.
         digests: of their masks.
+        number: counts up: the server keeps what comes last.
     """
 
     def __init__(self, reading: Reading, server: str):
@@ -28,6 +33,7 @@ class Submission:
         # First, so that a cine that lost an image is told as that.
         self._pixels = cine.frames(), cine.timesMs(), cine.spacing, cine.pixelSizeSource
         self._mask, self.frames, self.digests = reading.toSend()
+        self.number = next(_numbers)
         self.server = server
         self._imageId = imageIdOn(cine, server)
         self._anonymous = anonymousName(cine)

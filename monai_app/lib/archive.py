@@ -95,7 +95,12 @@ class Archive:
                 self._client.search_for_series(search_filters=self._filters[0], limit=1)
             raise HTTPException(404, f"The archive does not give this cine ({_why(error)}).") from error
         with replacing(path) as temporary:
-            dataset.save_as(temporary, write_like_original=False)
+            try:
+                dataset.save_as(temporary, write_like_original=False)
+            except OSError:
+                raise
+            except Exception as error:
+                raise HTTPException(404, f"The archive does not give this cine ({_why(error)}).") from error
 
     def store(self, path: Path):
         """Add a DICOM file to the archive."""

@@ -192,11 +192,15 @@ class CineDatastore(LocalDatastore):
         """The ids of the cines that a new one is compared with: all that cost nothing, and some that must be read."""
         named = [one for one in (image_id, self._id_of(name)) if one in self._paths]
         known = self._known_by_pixels()
-        others = [one for one in self._paths if one not in self._pixels]
+        others = self._untried_first(one for one in self._paths if one not in known)
         return list(dict.fromkeys([*named, *known, *others[: self.most_compared]]))
 
     def _known_by_pixels(self) -> list[str]:
-        return [one for one in self._paths if one in self._pixels]
+        return [one for one in self._paths if self._pixels.get(one, (None, None))[1] is not None]
+
+    def _untried_first(self, image_ids: Iterable[str]) -> list[str]:
+        """Those whose reading has failed come last: they would use up what is compared each time."""
+        return sorted(image_ids, key=lambda one: one in self._pixels)
 
     def _id_of(self, path: str) -> str | None:
         return next((image_id for image_id, known in self._paths.items() if known == path), None)
@@ -211,7 +215,8 @@ class CineDatastore(LocalDatastore):
         try:
             path = self.get_image_uri(image_id)
             state = file_state(path) if path else ()
-            if self._pixels.get(image_id, (None,))[0] != state:
+            known = self._pixels.get(image_id)
+            if known is None or known[0] != state or known[1] is None:
                 self._pixels[image_id] = (state, pixel_digest(self.read_image(image_id)))
         except OSError:
             return None  # removed a moment ago
@@ -253,7 +258,7 @@ class CineDatastore(LocalDatastore):
             old = folder / (image_id + current.ext) if current else None
             if old is not None:
                 new = new if replace else join_labels(new, _read_current(old))
-                self._keep(old, image_id, current.ext)
+                self._keep(old, image_id, label_tag, current.ext)
             target = folder / f"{image_id}.nrrd"
             write_label(target, new.mask, cine, new.frames)
             if old is not None and old != target:
@@ -277,11 +282,12 @@ class CineDatastore(LocalDatastore):
         except CineError as error:
             raise HTTPException(400, str(error).replace(path, f"The cine {image_id!r}")) from error
 
-    def _keep(self, label: Path, image_id: str, suffix: str):
-        """Copy the current label to the earlier versions."""
-        folder = label.parent / VERSIONS
-        folder.mkdir(exist_ok=True)
-        number = 1 + max(_version_files(label.parent).get(image_id, {}), default=0)
+    def _keep(self, label: Path, image_id: str, tag: str, suffix: str):
+        """Copy a label to the earlier versions."""
+        labels = Path(self._datastore.label_path(tag))
+        folder = labels / VERSIONS
+        folder.mkdir(parents=True, exist_ok=True)
+        number = 1 + max(_version_files(labels).get(image_id, {}), default=0)
         _copy(str(label), folder / f"{image_id}.{number}{suffix}")
 
     def _describe(self, label: Path, image_id: str, before: dict | None, versions: dict[str, dict[int, str]]) -> dict:
@@ -312,7 +318,7 @@ class CineDatastore(LocalDatastore):
         """Remove the current label of a cine; it is kept as an earlier version."""
         with self._mutex:
             label = self._label(label_id, label_tag)
-            self._keep(Path(self.get_label_uri(label_id, label_tag)), label_id, label.ext)
+            self._keep(Path(self.get_label_uri(label_id, label_tag)), label_id, label_tag, label.ext)
             super().remove_label(label_id, label_tag)
 
     def update_image_info(self, image_id, info):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from angioseg.cine import Cine, CineError, read_cine, read_label, write_label
 from angioseg.cine.atomic import replacing
-from angioseg.cine.dicom_seg import DicomSeg, read_dicom_seg, write_dicom_seg
+from angioseg.cine.dicom_seg import DicomSeg, read_dicom_seg, time_of_content, write_dicom_seg
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
@@ -24,6 +24,7 @@ __all__ = ["PacsDatastore", "cache_folder"]
 logger = logging.getLogger("angioseg.server")
 
 _FINAL = DefaultLabelTag.FINAL.value
+_HERE = "here:"
 
 
 def cache_folder(url: str) -> Path:
@@ -57,6 +58,7 @@ class PacsDatastore(CineDatastore):
         self._archive = Archive(url)
         self._instances: dict[str, Instance] = {}
         self._not_given: set[str] = set()
+        self._waiting: dict[str, str] = {}  # segmentations that came before their cine
         self._segs = folder / "seen_segmentations.json"
         # Patients' images: nobody else on this machine may read them.
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -104,7 +106,7 @@ class PacsDatastore(CineDatastore):
         # The archive need not tell how large it is.
         named = [uid for uid, one in self._instances.items() if uid == image_id and one.shape in (None, cine.shape)]
         here = [uid for uid in alike if Path(self.image_path(uid)).exists()]
-        away = [uid for uid in alike if uid not in here and uid not in self._pixels]
+        away = self._untried_first(uid for uid in alike if uid not in here)
         compared = list(dict.fromkeys([*named, *here, *away[: self.most_compared]]))
         if known := self._with_pixels(pixel_digest(cine), compared):
             return known
@@ -123,24 +125,30 @@ class PacsDatastore(CineDatastore):
         Raises:
             HTTPException: as there; 502, when the label is saved here and the archive did not take it.
         """
-        super().save_label(image_id, label_filename, label_tag, label_info)
-        if label_tag == _FINAL and not settings.MONAI_LABEL_DATASTORE_READ_ONLY:
-            try:
-                self._store(image_id)
-            except (HTTPException, CineError) as error:
-                logger.warning("A label could not be stored in the archive.")
-                raise HTTPException(
-                    UNREACHABLE, "The label is saved on this server, but the archive did not take it."
-                ) from error
+        if label_tag != _FINAL:
+            return super().save_label(image_id, label_filename, label_tag, label_info)
+        with self._mutex:
+            # What others have stored meanwhile is joined, not displaced.
+            self._look(at_once=True)
+            super().save_label(image_id, label_filename, label_tag, label_info)
+            self._know(f"{_HERE}{image_id}", image_id, time_of_content())
+            if not settings.MONAI_LABEL_DATASTORE_READ_ONLY:
+                try:
+                    self._store(image_id)
+                except (HTTPException, CineError) as error:
+                    logger.warning("A label could not be stored in the archive.")
+                    raise HTTPException(
+                        UNREACHABLE, "The label is saved on this server, but the archive did not take it."
+                    ) from error
         return image_id
 
     def _store(self, image_id: str):
         mask, frames = read_label(self.get_label_uri(image_id, _FINAL))
-        with tempfile.TemporaryDirectory() as folder, self._mutex:
+        with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "seg.dcm")
             uid = write_dicom_seg(path, self.get_image_uri(image_id), mask, frames)
             self._archive.store(path)
-            self._know(uid, read_dicom_seg(path))
+            self._know(uid, image_id, read_dicom_seg(path).made)
 
     # What is there.
 
@@ -164,55 +172,52 @@ class PacsDatastore(CineDatastore):
 
     def _take_segs(self):
         """Make labels of the segmentations that came to the archive since the last look."""
-        known = {*self._known(), *self._not_given}
+        waiting = {uid for uid, source in self._waiting.items() if source not in self._instances}
+        known = {*self._known(), *self._not_given, *waiting}
         studies = {one.study for one in self._instances.values()}
         new = [one for one in self._archive.segmentations() if one.uid not in known and one.study in studies]
         segs = [(one.uid, seg) for one in new if (seg := self._fetch_seg(one)) is not None]
         for uid, seg in sorted(segs, key=lambda item: item[1].made):
-            self._take(uid, seg)
+            if seg.source in self._instances:
+                self._take(uid, seg)
+            else:
+                self._waiting[uid] = seg.source
 
     def _fetch_seg(self, instance: Instance) -> DicomSeg | None:
-        """A segmentation of a cine of ours; what is none is known from then on."""
-        seg = None
+        """A segmentation of a cine; what is none is known from then on."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "seg.dcm")
             try:
                 self._archive.fetch(instance, path)
                 seg = read_dicom_seg(path)
-            except HTTPException as error:
+            except (HTTPException, CineError) as error:
                 self._pass(instance.uid, error)
                 return None
-            except CineError:
-                logger.warning("A segmentation in the archive cannot be read.")
-        if seg is None or seg.source not in self._instances:
-            self._know(instance.uid, None)
-            return None
+        if seg is None:
+            self._know(instance.uid)
         return seg
 
-    def _pass(self, seg_uid: str, error: HTTPException):
-        """Leave a segmentation out, until this server starts again, when it or its cine is not given."""
-        if error.status_code == UNREACHABLE:
+    def _pass(self, seg_uid: str, error: HTTPException | CineError):
+        """Leave a segmentation out, until this server starts again: it or its cine is not given, or does not fit."""
+        if isinstance(error, HTTPException) and error.status_code == UNREACHABLE:
             raise error
         self._not_given.add(seg_uid)
-        logger.warning("A segmentation in the archive is left out: %s", error.detail)
+        told = error.detail if isinstance(error, HTTPException) else "It is damaged, or does not fit its cine."
+        logger.warning("A segmentation in the archive is left out: %s", told)
 
     def _take(self, uid: str, seg: DicomSeg):
-        """Make a label of a segmentation, unless a newer one of its cine was one already."""
+        """Make a label of a segmentation; an earlier version, where a newer one of its cine was a label already."""
         known = self._known().values()
-        if any(one is not None and one["source"] == seg.source and one["made"] > seg.made for one in known):
-            logger.warning("A segmentation in the archive came late: a newer one is the label of its cine.")
-        else:
-            try:
-                self._make_label(seg)
-            except HTTPException as error:
-                self._pass(uid, error)
-                return
-            except CineError:
-                logger.warning("A segmentation in the archive does not fit its cine.")
+        late = any(one is not None and one["source"] == seg.source and one["made"] > seg.made for one in known)
+        try:
+            self._make_label(seg, late)
+        except (HTTPException, CineError) as error:
+            self._pass(uid, error)
+            return
         # At once: taken a second time, it would replace what somebody submits meanwhile.
-        self._know(uid, seg)
+        self._know(uid, seg.source, seg.made)
 
-    def _make_label(self, seg: DicomSeg):
+    def _make_label(self, seg: DicomSeg, late: bool):
         cine = self.read_image(seg.source)
         if seg.masks.shape[1:] != cine.shape[1:] or max(seg.frames) >= cine.num_frames:
             raise CineError("The segmentation is not on the grid of its cine")
@@ -221,19 +226,22 @@ class PacsDatastore(CineDatastore):
         with tempfile.TemporaryDirectory() as folder:
             label = os.path.join(folder, "label.nrrd")
             write_label(label, mask, cine, seg.frames)
-            super().save_label(seg.source, label, _FINAL, {"replace": True})
+            if late:
+                self._keep(Path(label), seg.source, _FINAL, ".nrrd")
+            else:
+                super().save_label(seg.source, label, _FINAL, {"replace": True})
 
     def _known(self) -> dict[str, dict | None]:
-        """Segmentations by UID that were labels here already, with cine and time; None for what is none of ours.
+        """What was a label here already, with cine and time: segmentations by UID, and the last label made here.
 
-        A label that is removed here does not come back.
+        None for segmentations that are none of a cine. A label that is removed here does not come back.
         """
         try:
             return json.loads(self._segs.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
 
-    def _know(self, uid: str, seg: DicomSeg | None):
-        about = None if seg is None else {"source": seg.source, "made": seg.made}
+    def _know(self, uid: str, source: str | None = None, made: str = ""):
+        about = None if source is None else {"source": source, "made": made}
         with replacing(self._segs) as temporary:
             temporary.write_text(json.dumps({**self._known(), uid: about}), encoding="utf-8")

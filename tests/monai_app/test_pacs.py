@@ -17,12 +17,13 @@ import pydicom
 import pytest
 import requests
 from angioseg.cine import Cine, read_cine, read_label, write_cine, write_label
-from angioseg.cine.dicom_seg import read_dicom_seg
+from angioseg.cine.dicom_seg import read_dicom_seg, write_dicom_seg
 from angioseg.errors import AngioSegError
 from angioseg.paths import app_dir
 from angioseg.serve import start_server
 from angioseg.simulation import simulate_clip, write_xa_dicom
 from fastapi import HTTPException
+from lib import pacs
 from lib.archive import _ATTEMPTS, Archive
 from lib.datastore import CineDatastore
 from lib.pacs import PacsDatastore
@@ -425,6 +426,126 @@ def test_a_segmentation_that_comes_late_does_not_displace_a_newer_label(
     again._look(at_once=True)
     assert again.get_label_info(image, "final")["annotated_frames"] == [2]
     assert again.get_label_info(other, "final")["annotated_frames"] == [1]
+
+
+def refuse_all(self, *args):
+    raise HTTPException(502, "The archive cannot be reached.")
+
+
+def annotated(datastore, image):
+    datastore._look(at_once=True)
+    return datastore.get_label_info(image, "final").get("annotated_frames")
+
+
+def add_seg(archive, folder, image, frames, **changes):
+    """A segmentation from elsewhere comes to the archive."""
+    write_dicom_seg(folder / "elsewhere.dcm", archive.sources[image], archive.clips[image].vessels, frames)
+    seg = pydicom.dcmread(folder / "elsewhere.dcm")
+    for keyword, value in changes.items():
+        setattr(seg, keyword, value)
+    seg.save_as(folder / "elsewhere.dcm")
+    assert archive.send("POST", "/instances", data=(folder / "elsewhere.dcm").read_bytes()).status_code == 200
+
+
+@needs_orthanc
+def test_what_two_servers_label_is_joined_and_what_comes_late_is_a_version(archive, open_archive, tmp_path):
+    image = archive.add(50).SOPInstanceUID
+    first, second = open_archive("first"), open_archive("second")
+    for datastore, frames in ((first, [0, 1]), (second, [2])):
+        write_label(tmp_path / "label.nrrd", archive.clips[image].vessels, archive.clips[image].times_ms, frames)
+        datastore.save_label(image, str(tmp_path / "label.nrrd"), "final", {})
+    assert annotated(first, image) == annotated(second, image) == [0, 1, 2]
+    add_seg(archive, tmp_path, image, [1], ContentDate="20200101")
+    for _ in range(2):  # versions are listed at the next look
+        assert annotated(first, image) == [0, 1, 2]
+    versions = first.get_label_info(image, "final")["versions"]
+    labels = Path(first.get_label_uri(image, "final")).parent
+    assert [read_label(labels / name)[1] for name in versions] == [[0, 1], [1]]
+
+
+@needs_orthanc
+@pytest.mark.parametrize("why", ["read only", "not taken"])
+def test_a_label_that_is_here_alone_is_not_displaced_by_an_older_one(archive, open_archive, tmp_path, monkeypatch, why):
+    image = archive.add(51).SOPInstanceUID
+    datastore = open_archive(why)
+    if why == "read only":
+        monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_READ_ONLY", True)
+        submit(datastore, tmp_path, image, archive.clips[image], [1, 2])
+    else:
+        with monkeypatch.context() as patch, pytest.raises(HTTPException):
+            patch.setattr(Archive, "store", refuse_all)
+            submit(datastore, tmp_path, image, archive.clips[image], [1, 2])
+    add_seg(archive, tmp_path, image, [0], ContentDate="20200101")
+    assert annotated(datastore, image) == [1, 2]
+
+
+@needs_orthanc
+def test_a_segmentation_that_does_not_fit_keeps_none_away(archive, open_archive, tmp_path):
+    image = archive.add(52).SOPInstanceUID
+    datastore = open_archive("cache")
+    add_seg(archive, tmp_path, image, [0], ContentDate="20990101", Rows=8, Columns=8, PixelData=bytes(8))
+    assert annotated(datastore, image) is None
+    add_seg(archive, tmp_path, image, [1])
+    assert annotated(datastore, image) == [1]
+
+
+@needs_orthanc
+def test_a_segmentation_may_come_before_its_cine(archive, open_archive, tmp_path):
+    image = archive.add(53).SOPInstanceUID
+    stored = archive.send("POST", "/tools/lookup", data=image).json()[0]["ID"]
+    other = archive.add(54, lambda cine: setattr(cine, "StudyInstanceUID", of_study(archive, image)))
+    datastore = open_archive("cache")
+    assert archive.send("DELETE", f"/instances/{stored}").status_code == 200
+    add_seg(archive, tmp_path, image, [1])
+    assert annotated(datastore, other.SOPInstanceUID) is None
+    archive.send("POST", "/instances", data=archive.sources[image].read_bytes())
+    assert annotated(datastore, image) == [1]
+
+
+def of_study(archive, image):
+    return pydicom.dcmread(archive.sources[image], stop_before_pixels=True).StudyInstanceUID
+
+
+@needs_orthanc
+def test_a_cine_that_was_not_to_be_had_once_or_is_no_longer_here_is_compared_again(
+    archive, open_archive, tmp_path, monkeypatch
+):
+    uid = archive.add(55).SOPInstanceUID
+    datastore, upload = open_archive("cache"), str(archive.sources[uid])
+
+    def refuse(self, instance, path):
+        raise HTTPException(404, "The archive does not give this cine (it answered 504).")
+
+    with monkeypatch.context() as patch, pytest.raises(HTTPException):
+        patch.setattr(Archive, "fetch", refuse)
+        datastore.add_image("cine-0", upload, {})
+    assert datastore.add_image("cine-0", upload, {}) == uid
+    Path(datastore.image_path(uid)).unlink()
+    assert datastore.add_image("cine-0", upload, {}) == uid
+
+
+@needs_orthanc
+def test_of_two_labels_at_once_the_archive_has_both(archive, open_archive, tmp_path, monkeypatch):
+    image = archive.add(56).SOPInstanceUID
+    datastore, clip = open_archive("cache"), archive.clips[image]
+    write = pacs.write_dicom_seg
+
+    def slowly(*args):
+        time.sleep(0.3)
+        return write(*args)
+
+    monkeypatch.setattr(pacs, "write_dicom_seg", slowly)
+
+    def put(frame):
+        write_label(tmp_path / f"{frame}.nrrd", clip.vessels, clip.times_ms, [frame])
+        datastore.save_label(image, str(tmp_path / f"{frame}.nrrd"), "final", {})
+
+    threads = [threading.Thread(target=put, args=(frame,)) for frame in range(FRAMES)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert annotated(datastore, image) == annotated(open_archive("other"), image) == [0, 1, 2]
 
 
 @needs_orthanc

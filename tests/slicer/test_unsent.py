@@ -227,7 +227,8 @@ def test_masks_that_were_deleted_before_there_was_one_come_back_with_the_first(c
     assert connected.widget.window.correct._editor.segmentationNode() is masks.proxy is not None
 
 
-def test_what_fails_on_its_way_is_sent_before_what_was_accepted_after_it(accepted, cine, connected, server):
+@pytest.mark.parametrize("failures", [1, 2, 3])
+def test_what_fails_on_its_way_is_sent_before_what_was_accepted_after_it(accepted, cine, connected, server, failures):
     held, goOn = threading.Event(), threading.Event()
 
     def rude(handler, method, path):
@@ -249,12 +250,33 @@ def test_what_fails_on_its_way_is_sent_before_what_was_accepted_after_it(accepte
     goOn.set()
     connected.idle()
     says(connected, "kept until Slicer is closed")
-    server.rude = None
-    connected.press("connectButton")
-    connected.idle()
-    connected.press("submitButton")
-    connected.idle()
+    for failure in range(failures):
+        server.rude = None
+        connected.press("connectButton")
+        connected.idle()
+        server.rude = rude if failure < failures - 1 else None
+        connected.press("submitButton")
+        connected.idle()
     masks = [mask[0] for _, _, mask in server.labels]
     assert len(masks) == 2
     np.testing.assert_array_equal(masks[0], accepted)
     assert masks[1].all()
+
+
+def test_a_cine_that_is_deleted_while_it_is_asked_about_does_not_keep_the_next_sample_away(
+    accepted, cine, connected, server
+):
+    import qt
+
+    server.cines, server.samples = {"a": cineImage(1)}, [{"id": "a", "frame": 4, "score": 1.0, "why": "First."}]
+
+    def deleted():
+        slicer.mrmlScene.RemoveNode(cine.sequence)
+        connected.look()
+        return qt.QMessageBox.Yes
+
+    connected.dialogs.foresee("Send them first?", deleted)
+    connected.press("nextSampleButton")
+    connected.idle()
+    assert len(server.labels) == 1
+    assert connected.ui.whyLabel.text == "Frame 4 of a: First."

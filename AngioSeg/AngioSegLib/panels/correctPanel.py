@@ -104,9 +104,10 @@ class CorrectPanel(Panel):
                 self._kept.append(submission)
             else:
                 self._send(submission)
-        # Deleted while the user was asked, it is one that is kept.
         if reading is not None and reading.inScene:
             self.send(reading, then)
+        elif reading is not None:
+            then()  # deleted while the user was asked, it is one of those that were kept
 
     def _mayGoHere(self, server: str) -> bool:
         count = sum(len(submission.frames) for submission in self._kept if submission.server == server)
@@ -140,8 +141,8 @@ class CorrectPanel(Panel):
             self._sending.remove(sending)
             text = _("Not sent, and still here: {error}.")
             if reading is None or not reading.inScene:
-                # Before what was accepted after it: the server keeps what comes last.
-                self._kept.insert(0, submission)
+                self._kept.append(submission)
+                self._kept.sort(key=lambda kept: kept.number)
                 text = _("Not sent, and kept until Slicer is closed: {error}. Connect, and press Submit.")
             self.window.say(text.format(error=str(error).rstrip(".")))
 

@@ -22,7 +22,7 @@ from angioseg.cine.atomic import replacing
 from angioseg.cine.cine import CineError
 from angioseg.cine.limits import check_size
 
-__all__ = ["CORONARY_ARTERY", "DicomSeg", "read_dicom_seg", "write_dicom_seg"]
+__all__ = ["CORONARY_ARTERY", "DicomSeg", "read_dicom_seg", "time_of_content", "write_dicom_seg"]
 
 CORONARY_ARTERY = "41801008"
 """What the segment is, in SNOMED CT."""
@@ -144,6 +144,11 @@ def read_dicom_seg(path: str | PathLike) -> DicomSeg | None:
         raise CineError(f"{path}: is damaged, or no DICOM segmentation") from error
 
 
+def time_of_content() -> str:
+    """Now, as a content date and time: comparable with :attr:`DicomSeg.made`."""
+    return datetime.now().strftime("%Y%m%d%H%M%S.%f")
+
+
 def _is_coronary(segment: Dataset) -> bool:
     return any(code.get("CodeValue") == CORONARY_ARTERY for code in segment.SegmentedPropertyTypeCodeSequence)
 
@@ -158,7 +163,7 @@ def _group(seg: Dataset, groups: Dataset, name: str) -> Dataset:
 
 def _new(cine: Dataset) -> FileDataset:
     """All that does not depend on the label."""
-    now = datetime.now()
+    now = time_of_content()
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SegmentationStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -174,8 +179,8 @@ def _new(cine: Dataset) -> FileDataset:
     seg.SeriesInstanceUID = generate_uid()
     seg.SeriesNumber, seg.InstanceNumber = 300, 1
     seg.SeriesDescription = "AngioSeg: coronary arteries"
-    seg.SeriesDate = seg.ContentDate = now.strftime("%Y%m%d")
-    seg.SeriesTime = seg.ContentTime = now.strftime("%H%M%S.%f")
+    seg.SeriesDate = seg.ContentDate = now[:8]
+    seg.SeriesTime = seg.ContentTime = now[8:]
     seg.Manufacturer = seg.ManufacturerModelName = "AngioSeg"
     seg.DeviceSerialNumber, seg.SoftwareVersions = "0", angioseg.__version__
     seg.ImageType = ["DERIVED", "PRIMARY"]
