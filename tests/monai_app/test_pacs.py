@@ -528,13 +528,14 @@ def test_a_cine_that_was_not_to_be_had_once_or_is_no_longer_here_is_compared_aga
 def test_of_two_labels_at_once_the_archive_has_both(archive, open_archive, tmp_path, monkeypatch):
     image = archive.add(56).SOPInstanceUID
     datastore, clip = open_archive("cache"), archive.clips[image]
-    write = pacs.write_dicom_seg
+    read, delays = pacs.read_label, iter((2.0, 1.0, 0.0))
 
-    def slowly(*args):
-        time.sleep(0.3)
-        return write(*args)
+    def slowly(path):
+        label = read(path)
+        time.sleep(next(delays))
+        return label
 
-    monkeypatch.setattr(pacs, "write_dicom_seg", slowly)
+    monkeypatch.setattr(pacs, "read_label", slowly)
 
     def put(frame):
         write_label(tmp_path / f"{frame}.nrrd", clip.vessels, clip.times_ms, [frame])
