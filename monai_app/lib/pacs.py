@@ -148,7 +148,7 @@ class PacsDatastore(CineDatastore):
             path = Path(folder, "seg.dcm")
             uid = write_dicom_seg(path, self.get_image_uri(image_id), mask, frames)
             self._archive.store(path)
-            self._know(uid, image_id, read_dicom_seg(path).made)
+            self._know(uid)
 
     # What is there.
 
@@ -232,9 +232,9 @@ class PacsDatastore(CineDatastore):
                 super().save_label(seg.source, label, _FINAL, {"replace": True})
 
     def _known(self) -> dict[str, dict | None]:
-        """What was a label here already, with cine and time: segmentations by UID, and the last label made here.
+        """Segmentations by UID that were labels here already, with cine and time; the last label made here beside them.
 
-        None for segmentations that are none of a cine. A label that is removed here does not come back.
+        None for those that were made here and those that are of no cine. A label that is removed does not come back.
         """
         try:
             return json.loads(self._segs.read_text(encoding="utf-8"))

@@ -340,7 +340,7 @@ def test_a_cine_whose_pixels_are_known_is_compared_without_reading_it_again(tmp_
     assert store.add_image("new", str(upload), {}) == "new"
 
 
-def test_a_cine_that_cannot_be_read_is_compared_once(tmp_path, monkeypatch):
+def test_a_cine_that_cannot_be_read_is_compared_after_all_others(tmp_path, monkeypatch):
     monkeypatch.setattr(CineDatastore, "most_compared", 1)
     studies, upload = tmp_path / "studies", tmp_path / "upload.nrrd"
     studies.mkdir()

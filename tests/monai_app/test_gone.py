@@ -251,3 +251,9 @@ def test_what_an_archive_does_not_give_is_not_scored_and_not_trained_on(
     with pytest.raises(HTTPException) as caught:
         training.job({}, store)
     assert caught.value.status_code == 400
+
+
+def test_a_dataset_is_made_without_it(store):
+    with pytest.raises(HTTPException) as caught:
+        store.get_dataset_archive(None)
+    assert caught.value.status_code == 404
