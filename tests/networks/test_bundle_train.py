@@ -94,3 +94,15 @@ def test_a_stream_brings_each_clip_to_the_grid_once(clips):
     stream.transform = lambda item: shapes.append((item["image"].shape, item["label"].shape))
     next(iter(stream))
     assert shapes == [((3, 48, 48), (3, 48, 48))]
+
+
+@pytest.mark.parametrize("part", ["train", "validate"])
+def test_the_network_and_the_loss_get_plain_tensors(part, clips):
+    """On a MetaTensor each step of network and loss would copy the meta data, and each item's be sent apart."""
+    preprocessing = configured(clips, num_neighbors=1).get_parsed_content(f"{part}#preprocessing")
+    frames = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    item = preprocessing({"image": frames, "label": frames, "frame": 1})
+    assert {key: (type(value), value.dtype, value.ndim) for key, value in item.items()} == {
+        "image": (torch.Tensor, torch.float32, 4),
+        "label": (torch.Tensor, torch.float32, 3),
+    }
