@@ -22,7 +22,7 @@ from .cine.atomic import replacing
 from .data import clip_pairs, part_clips, read_clip
 from .errors import AngioSegError, unwrapped
 from .evaluation import Predictor, clip_name, figures_of, network_predictor, score_clip
-from .intervals import seed_interval
+from .intervals import mean_interval
 from .panels import draw_panels
 from .paths import bundle_dir
 from .pictures import draw_frame, grey_window
@@ -282,7 +282,7 @@ def _table(figures: dict[tuple[int, int], dict[str, float]], seeds: int) -> list
     table = [["model", "N", *COLUMNS.values()]]
     for neighbors in NEIGHBORS:
         runs = [figures[neighbors, seed] for seed in range(seeds)]
-        cells = [str(seed_interval([run[key] for run in runs])) for key in COLUMNS]
+        cells = [str(mean_interval([run[key] for run in runs])) for key in COLUMNS]
         table.append([model_name(neighbors), str(neighbors), *cells])
     return table
 
@@ -293,7 +293,7 @@ def _order(figures: dict[tuple[int, int], dict[str, float]], seeds: int) -> list
     for more, fewer in ((1, 0), (2, 1), (2, 0)):
         for key in ("mean_iou", "iou"):
             gaps = [figures[more, seed][key] - figures[fewer, seed][key] for seed in range(seeds)]
-            found = seed_interval(gaps)
+            found = mean_interval(gaps)
             gap = f"{model_name(more)} against {model_name(fewer)}, {COLUMNS[key]}: {found.mean:+.4f}"
             if math.isnan(found.low):
                 lines.append(f"{gap}; one seed gives no verdict.")
@@ -324,7 +324,7 @@ def _write(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["N", *(f"{key}_{what}" for key in COLUMNS for what in ("mean", "low", "high"))])
         for neighbors in NEIGHBORS:
-            intervals = [seed_interval([figures[neighbors, s][key] for s in range(seeds)]) for key in COLUMNS]
+            intervals = [mean_interval([figures[neighbors, s][key] for s in range(seeds)]) for key in COLUMNS]
             values = [value for found in intervals for value in (found.mean, found.low, found.high)]
             writer.writerow([neighbors, *("" if math.isnan(value) else f"{value:.6g}" for value in values)])
     with replacing(out / "runs.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

@@ -6,12 +6,10 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-__all__ = ["FEWEST", "Interval", "bootstrap_interval", "seed_interval", "verdict"]
+__all__ = ["FEWEST", "Interval", "mean_interval", "verdict"]
 
 FEWEST = 6
-"""Patients (or cines) that a verdict needs: five that all agree still happen by chance in more than 5 % of cases."""
+"""Patients (or cines) that a verdict needs: fewer do not show whether their differences spread as Student's t takes it."""
 
 
 @dataclass(frozen=True)
@@ -37,49 +35,37 @@ class Interval:
         return f"{self.mean:.4g} ({self.low:.4g} to {self.high:.4g})"
 
 
-def bootstrap_interval(
-    values: Sequence[float], units: Sequence[Hashable], draws: int = 10_000, seed: int = 0
-) -> Interval:
-    """The mean over cines, and its interval by drawing whole patients again and again.
+def mean_interval(values: Sequence[float], units: Sequence[Hashable] | None = None) -> Interval:
+    """A mean with its interval by Student's t over what is independent: seeds, patients, or cines of unnamed patients.
 
-    Cines of one patient are not independent, so they are drawn together.
+    Cines of one patient count as one unit: the spread is that of the patients' sums about what their number of cines
+    would give (the variance of a ratio, as for clusters). Where each has one cine it is the usual interval of a mean. A
+    bootstrap of few units is too narrow: the one between percentiles holds the truth in 86 % of cases with 6 units of a
+    normal distribution, this one in 95 % (``tests/networks/test_evaluation.py``).
 
     Args:
-        values: of each cine; NaN is not counted.
-        units: of each cine, what is drawn: its patient, or itself.
-        draws: how often.
-        seed: of the draws.
+        values: of each cine or seed; NaN is not counted.
+        units: of each value, what it belongs to; each its own when None.
 
     Returns:
-        The interval between the 2.5th and 97.5th percentile.
+        The interval; its ends are NaN with fewer than two units.
     """
-    groups: dict[Hashable, list[float]] = {}
-    for value, unit in zip(values, units):
-        if not math.isnan(value):
-            groups.setdefault(unit, []).append(value)
-    known = [value for group in groups.values() for value in group]
-    if not known:
-        return Interval(math.nan, math.nan, math.nan, 0)
-    mean = sum(known) / len(known)
-    if len(groups) < 2:
-        return Interval(mean, math.nan, math.nan, len(groups))
-    sums = np.array([sum(group) for group in groups.values()])
-    counts = np.array([len(group) for group in groups.values()])
-    drawn = np.random.default_rng(seed).integers(len(groups), size=(draws, len(groups)))
-    low, high = np.percentile(sums[drawn].sum(1) / counts[drawn].sum(1), (2.5, 97.5))
-    return Interval(mean, float(low), float(high), len(groups))
-
-
-def seed_interval(values: Sequence[float]) -> Interval:
-    """The mean over seeds with its interval by Student's t: seeds are few, and a bootstrap of few is too narrow."""
     from scipy import stats
 
-    known = [value for value in values if not math.isnan(value)]
-    mean = sum(known) / len(known) if known else math.nan
-    if len(known) < 2:
-        return Interval(mean, math.nan, math.nan, len(known))
-    half = float(stats.t.ppf(0.975, len(known) - 1)) * float(np.std(known, ddof=1)) / math.sqrt(len(known))
-    return Interval(mean, mean - half, mean + half, len(known))
+    groups: dict[Hashable, list[float]] = {}
+    for value, unit in zip(values, range(len(values)) if units is None else units):
+        if not math.isnan(value):
+            groups.setdefault(unit, []).append(value)
+    count = len(groups)
+    known = sum(map(len, groups.values()))
+    if not known:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    mean = math.fsum(map(math.fsum, groups.values())) / known
+    if count < 2:
+        return Interval(mean, math.nan, math.nan, count)
+    aside = math.fsum((math.fsum(group) - mean * len(group)) ** 2 for group in groups.values())
+    half = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(aside * count / (count - 1)) / known
+    return Interval(mean, mean - half, mean + half, count)
 
 
 def verdict(name: str, difference: Interval, more_is_better: bool = True) -> str:

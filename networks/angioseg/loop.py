@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gc
-import math
 import random
 import statistics
 import tempfile
@@ -18,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from scipy import stats
 
 from .cine import Cine, write_cine, write_label
 from .cine.atomic import replacing
 from .data import split_by_patient
 from .demo import dice
 from .errors import AngioSegError
+from .intervals import Interval, mean_interval
 from .nets import CENet3D2D, load_weights, save_weights
 from .paths import bundle_dir
 from .segmentation import Segmenter
@@ -288,18 +287,18 @@ def _crossing(curve: Sequence[Point], goal: float) -> float | None:
     return None
 
 
-def compare(points: Sequence[Point], strategy: str, other: str) -> tuple[float, float]:
+def compare(points: Sequence[Point], strategy: str, other: str) -> Interval:
     """How much better a strategy is than another, seed by seed.
 
     Returns:
         The mean over the seeds of the difference of the two curves' mean Dice, the point before the first label left
-        out, and half its 95 % interval (Student's t; 0 for one seed).
+        out, with its interval.
     """
     curves = _curves(points)
     means = {key: statistics.mean(point.dice for point in curve[1:]) for key, curve in curves.items() if curve[1:]}
     both = [seed for name, seed in means if name == strategy and (other, seed) in means]
     differences = [means[strategy, seed] - means[other, seed] for seed in both]
-    return statistics.mean(differences), _half_interval(differences)
+    return mean_interval(differences)
 
 
 def _curves(points: Sequence[Point]) -> dict[tuple[str, int], list[Point]]:
@@ -354,18 +353,14 @@ def draw_curves(path: str | Path, points: Sequence[Point], size: tuple[int, int]
         for point in points:
             if point.strategy == strategy:
                 groups.setdefault(point.frames, []).append(point.dice)
-        curve = [(frames, statistics.mean(values), _half_interval(values)) for frames, values in sorted(groups.items())]
-        band = [place(f, m + h) for f, m, h in curve] + [place(f, m - h) for f, m, h in reversed(curve)]
+        curve = [(frames, mean_interval(values)) for frames, values in sorted(groups.items())]
         if len(curve) > 1:
-            draw.polygon(band, (*colour, 35))
-            draw.line([place(f, m) for f, m, _ in curve], colour, 3)
+            if all(found.units > 1 for _, found in curve):
+                band = [place(f, found.high) for f, found in curve] + [place(f, found.low) for f, found in curve[::-1]]
+                draw.polygon(band, (*colour, 35))
+            draw.line([place(f, found.mean) for f, found in curve], colour, 3)
         y = bottom - 20 * (row + 1)
         draw.line([(right - 200, y), (right - 170, y)], colour, 3)
         draw.text((right - 160, y), strategy, "black", font, anchor="lm")
     with replacing(Path(path)) as temporary:
         picture.save(temporary, "PNG")
-
-
-def _half_interval(values: Sequence[float]) -> float:
-    count = len(values)
-    return float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(values) / math.sqrt(count) if count > 1 else 0.0

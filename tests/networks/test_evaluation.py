@@ -10,12 +10,13 @@ from angioseg.cine import Cine, write_cine, write_label
 from angioseg.cli import app
 from angioseg.data import clip_pairs
 from angioseg.evaluation import FIGURES, evaluate_clips, figures_of, network_predictor, score_clip
-from angioseg.intervals import FEWEST, bootstrap_interval, seed_interval, verdict
+from angioseg.intervals import FEWEST, mean_interval, verdict
 from angioseg.key_frame_score import score_key_frame, true_lengths
 from angioseg.segmentation import Segmenter
 from angioseg.simulation import simulate_clip, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from typer.testing import CliRunner
 
 
@@ -87,25 +88,42 @@ def test_models_are_scored_cine_by_cine_and_the_worst_frames_drawn(cines):
     assert all(len(pictures) == 4 for _, pictures in evaluation.worst)
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_laws_of_intervals(values):
-    found = bootstrap_interval(values, range(len(values)), draws=200)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.integers(1, 3))
+def test_laws_of_intervals(values, cines):
+    found = mean_interval(values)
     assert found.mean == pytest.approx(np.mean(values))
     assert found.units == len(values)
-    if len(values) > 1:
-        assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
-        by_seeds = seed_interval(values)
-        assert by_seeds.low - 1e-9 <= by_seeds.mean <= by_seeds.high + 1e-9
-    else:
+    if len(values) == 1:
         assert math.isnan(found.low)
+        return
+    known = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values)) if np.ptp(values) else values[:2]
+    assert (found.low, found.high) == pytest.approx(known, abs=1e-6)
+    # As many cines of each patient tell no more than one.
+    again = mean_interval([v for v in values for _ in range(cines)], [n for n in range(len(values)) for _ in range(cines)])
+    assert (again.mean, again.low, again.high) == pytest.approx((found.mean, found.low, found.high))
+    assert again.units == found.units
 
 
-def test_cines_of_one_patient_are_drawn_together():
-    values, patients = [0.0] * 10 + [1.0] * 10, [0] * 10 + [1] * 10
-    together, apart = bootstrap_interval(values, patients), bootstrap_interval(values, range(20))
-    assert (together.low, together.high, together.units) == (0, 1, 2)
-    assert 0.2 < apart.low < apart.high < 0.8
-    assert bootstrap_interval([math.nan, 1.0], [0, 1]).mean == 1
+def test_cines_of_one_patient_are_not_independent():
+    values, patients = [0.0, 0.2] * 5 + [0.8, 1.0] * 5, [0] * 10 + [1] * 10
+    together, apart = mean_interval(values, patients), mean_interval(values)
+    assert (together.mean, together.units) == (apart.mean, 2)
+    assert together.high - together.low > 10 * (apart.high - apart.low)
+    assert mean_interval([math.nan, 1.0]).mean == 1
+
+
+@pytest.mark.parametrize("units", [3, 6, 12])
+def test_an_interval_holds_the_truth_as_often_as_it_says(units):
+    """Patients with one, two or three cines each, that share what is the patient's."""
+    rng = np.random.default_rng(units)
+    cines = [1 + number % 3 for number in range(units)]
+    patients = [number for number, count in enumerate(cines) for _ in range(count)]
+    held = 0
+    for _ in range(1000):
+        own = rng.normal(size=units)[patients] + 0.3 * rng.normal(size=len(patients))
+        found = mean_interval(own.tolist(), patients)
+        held += found.low <= 0 <= found.high
+    assert 0.92 <= held / 1000 <= 0.98
 
 
 @pytest.mark.parametrize(
@@ -120,7 +138,7 @@ def test_cines_of_one_patient_are_drawn_together():
     ],
 )
 def test_verdicts(gaps, more_is_better, says):
-    assert says in verdict("Dice", bootstrap_interval(gaps, range(len(gaps))), more_is_better)
+    assert says in verdict("Dice", mean_interval(gaps), more_is_better)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +194,7 @@ def test_the_command(tmp_path, simulated):
     figures = figures_of(score_clip(mask, clip.vessels, [frame]))
     assert float(rows[2]["dice"]) == pytest.approx(figures["dice"], abs=1e-3)
     text = (out / "evaluation.md").read_text()
-    assert "| A | 2 |" in text and "temporal error" in text and "bootstrap" in text
+    assert "| A | 2 |" in text and "temporal error" in text and "Student's t" in text
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,10 @@ def test_strategies_are_compared_seed_by_seed():
         *curve("random", 0.3, 0.6, 0.6, seed=1),
         *curve("cine", 0, 1, seed=2),
     ]
-    mean, half = compare(points, "cine", "random")
-    assert mean == pytest.approx(0.2)
-    assert half == pytest.approx(12.706 * 0.1, rel=1e-3)  # Student's t of one degree of freedom
+    found = compare(points, "cine", "random")
+    assert (found.mean, found.units) == (pytest.approx(0.2), 2)
+    assert found.high - found.mean == pytest.approx(12.706 * 0.1, rel=1e-3)  # Student's t of one degree of freedom
+    assert compare(points, "cine", "all").units == 0
 
 
 def test_all_labels_are_a_level_line(tmp_path):

@@ -21,7 +21,7 @@ _HOW = (
     "On the cine's own grid, labelled frames only. Overlaps count all pixels of a cine together; clDice, HD95 and "
     "Betti-0 error are means over its frames; a frame without vessel in the label has no clDice and no HD95."
 )
-_INTERVALS = "Means over cines with 95 % intervals, by bootstrap over patients (over cines where no patient is named)."
+_INTERVALS = "Means over cines with 95 % intervals, by Student's t over patients (over cines where no patient is named)."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -99,16 +99,16 @@ def _tables(evaluation: "Evaluation", temporal: bool) -> tuple[list, list, list[
 
 
 def _interval(results: list["CineResult"], key: str) -> "Interval":
-    from angioseg.intervals import bootstrap_interval
+    from angioseg.intervals import mean_interval
 
-    return bootstrap_interval([result.figures[key] for result in results], [result.unit for result in results])
+    return mean_interval([result.figures[key] for result in results], [result.unit for result in results])
 
 
 def _difference(evaluation: "Evaluation", key: str) -> "Interval":
-    from angioseg.intervals import bootstrap_interval
+    from angioseg.intervals import mean_interval
 
     pairs = list(zip(evaluation.results["A"], evaluation.results["B"]))
-    return bootstrap_interval([b.figures[key] - a.figures[key] for a, b in pairs], [a.unit for a, _ in pairs])
+    return mean_interval([b.figures[key] - a.figures[key] for a, b in pairs], [a.unit for a, _ in pairs])
 
 
 def _key_frames(name: str, results: list["CineResult"]) -> list[str]:

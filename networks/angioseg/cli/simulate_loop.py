@@ -138,10 +138,11 @@ def _tell(points: "list[Point]") -> None:
         )
     names = {point.strategy for point in points}
     for other in sorted(names - {"cine", "all"}) if "cine" in names else []:
-        mean, half = compare(points, "cine", other)
-        typer.echo(
-            f"cine - {other}: {mean:+.4f} Dice over the curve, 95 % interval {mean - half:+.4f} to {mean + half:+.4f}"
-        )
+        found = compare(points, "cine", other)
+        if not found.units:
+            continue  # no seed of both yet
+        sure = f"95 % interval {found.low:+.4f} to {found.high:+.4f}" if found.units > 1 else "no interval from one seed"
+        typer.echo(f"cine - {other}: {found.mean:+.4f} Dice over the curve, {sure}")
 
 
 @contextmanager
