@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import csv
 import gc
+import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,13 @@ from .data import clip_pairs, part_clips, read_clip
 from .errors import AngioSegError, unwrapped
 from .evaluation import Predictor, clip_name, figures_of, network_predictor, score_clip
 from .intervals import mean_interval
+from .nets import read_state, weights_arguments
 from .panels import draw_panels
 from .paths import bundle_dir
 from .pictures import draw_frame, grey_window
-from .segmentation import Segmenter
+from .segmentation import Segmenter, check_device
 
-__all__ = ["COLUMNS", "NEIGHBORS", "RECIPES", "Protocol", "compare", "model_name", "simulate_data"]
+__all__ = ["COLUMNS", "NEIGHBORS", "RECIPES", "Protocol", "check_inputs", "compare", "model_name", "simulate_data"]
 
 NEIGHBORS = (0, 1, 2)
 """N of the networks compared."""
@@ -80,19 +82,52 @@ class Protocol:
         pairs = clip_pairs(self.data)[: self.clips]
         return ([], pairs) if self.partition == "all" else part_clips(pairs, self.partition, seed, self.share)
 
-    @property
-    def described(self) -> str:
-        """In a line for those who read the table. Of files their names: where they lie is nobody else's business."""
-        given = [f"{n} {Path(v).name if isinstance(v, str) else v}" for n, v in self.training if "#" not in n]
-        return (
-            f"Data: {Path(self.data).name}, {len(clip_pairs(self.data)[: self.clips])} clips; partition: "
-            f"{self.partition}; recipe: {self.recipe} with {', '.join(given) or 'its own values'}"
-        )
+    def described(self, given: Collection[int] = ()) -> str:
+        """In a line for those who read the table. Of files their names: where they lie is nobody else's business.
+
+        Args:
+            given: N of the networks that were not trained here.
+        """
+        values = [f"{n} {Path(v).name if isinstance(v, str) else v}" for n, v in self.training if "#" not in n]
+        clips = f"{len(clip_pairs(self.data)[: self.clips])} clips"
+        parts = [f"Data: {Path(self.data).name}, {clips}", f"partition: {self.partition}"]
+        if given:
+            parts.append(f"weights given for N = {', '.join(map(str, sorted(given)))}")
+        if set(given) != set(NEIGHBORS):
+            parts.append(f"recipe: {self.recipe} with {', '.join(values) or 'its own values'}")
+        return "; ".join(parts)
 
 
 def model_name(neighbors: int) -> str:
     """A network's name in table and figure."""
     return "2D CE-Net" if neighbors == 0 else f"3D-2D CE-Net, N = {neighbors}"
+
+
+def check_inputs(protocol: Protocol, seeds: int, weights: dict[int, Sequence[Path]], device: str | None) -> None:
+    """Look at all that is given before anything long begins; see :func:`compare`.
+
+    Raises:
+        AngioSegError: for the first that cannot be used.
+    """
+    for neighbors, files in weights.items():
+        if neighbors not in NEIGHBORS or len(files) != seeds:
+            raise AngioSegError(f"weights for N = {neighbors}: give N 0, 1 or 2, and {seeds} files, one for each seed.")
+        for file in files:
+            try:
+                found = weights_arguments(read_state(file))["num_neighbors"]
+            except (KeyError, IndexError):
+                raise AngioSegError(f"{file}: not weights of AngioSeg's network.") from None
+            if found != neighbors:
+                raise AngioSegError(f"{file}: is a network of N = {found}, not {neighbors}.")
+    if protocol.partition == "all" and set(weights) != set(NEIGHBORS):
+        raise AngioSegError("partition all leaves nothing to train on: give weights for N = 0, 1 and 2.")
+    if device is not None:
+        check_device(device)
+    encoder = dict(protocol.training).get("pretrained")
+    if isinstance(encoder, str) and set(weights) != set(NEIGHBORS):
+        read_state(encoder)
+    if not protocol.simulated:
+        protocol.sides(0)
 
 
 def simulate_data(protocol: Protocol, out: Path, progress: Callable[[int, int], None] | None = None) -> None:
@@ -140,11 +175,7 @@ def compare(
         AngioSegError: when ``out`` holds another protocol's results, or data or weights cannot be used.
     """
     weights = weights or {}
-    for neighbors, files in weights.items():
-        if neighbors not in NEIGHBORS or len(files) != seeds:
-            raise AngioSegError(f"weights for N = {neighbors}: give N 0, 1 or 2, and {seeds} files, one for each seed.")
-    if protocol.partition == "all" and set(weights) != set(NEIGHBORS):
-        raise AngioSegError("partition all leaves nothing to train on: give weights for N = 0, 1 and 2.")
+    check_inputs(protocol, seeds, weights, device)
     _keep_protocol(protocol, out)
     figures: dict[tuple[int, int], dict[str, float]] = {}
     models: dict[tuple[int, int], Path] = {}
@@ -161,24 +192,52 @@ def compare(
                     progress(f"training {name}")
                     _train(protocol, folder, neighbors, seed, device)
             progress(f"testing {name}")
-            figures[neighbors, seed] = _test(protocol, folder, models[neighbors, seed], neighbors, seed, device)
+            figures[neighbors, seed] = _test(protocol, folder, models[neighbors, seed], seed, device)
             gc.collect()  # networks and trainers hang in circles, and a GPU's memory with them
     progress("drawing the figure")
     _draw(protocol, out, {neighbors: models[neighbors, 0] for neighbors in NEIGHBORS}, device)
     table = _table(figures, seeds)
-    _write(protocol, out, table, figures, seeds)
+    _write(protocol, out, table, figures, seeds, weights)
     return table
 
 
 def _keep_protocol(protocol: Protocol, out: Path) -> None:
+    """Results of two protocols, or of labels that have changed meanwhile, must not come into one table."""
     path = out / "protocol.json"
     ours = json.loads(json.dumps(asdict(protocol)))
-    if path.is_file():
-        if json.loads(path.read_text(encoding="utf-8")) != ours:
-            raise AngioSegError(f"{out}: holds a comparison under another protocol; give another folder.")
+    if protocol.simulated:
+        ours["data"] = None  # in the comparison's own folder, which may be moved
+    else:
+        ours["data"] = str(Path(protocol.data).resolve())
+        ours["fingerprint"] = _fingerprint(clip_pairs(protocol.data)[: protocol.clips])
+    # What was begun and came to nothing binds nobody.
+    if path.is_file() and any(
+        file.is_file() for folder in ("N?_seed*", "data/*") for file in out.glob(f"{folder}/**/*")
+    ):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(key for key in {*ours, *kept} if ours.get(key) != kept.get(key))
+        if changed == ["fingerprint"]:
+            raise AngioSegError(f"{protocol.data}: has changed since {out} was begun; give another folder.")
+        if changed:
+            raise AngioSegError(
+                f"{out}: holds a comparison under another protocol ({', '.join(changed)}); give another folder."
+            )
         return
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(ours, indent=1), encoding="utf-8")
+
+
+def _fingerprint(clips: Sequence[dict[str, Any]]) -> str:
+    """Of clips: the names and sizes of their images, and their labels to the last bit."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        for kind in ("image", "label"):
+            path = Path(clip[kind])
+            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if file.is_file() and not file.name.startswith("."):
+                    digest.update(f"{kind} {path.name}/{file.name} {file.stat().st_size} ".encode())
+                    digest.update(file.read_bytes() if kind == "label" else b"")
+    return digest.hexdigest()[:16]
 
 
 def _train(protocol: Protocol, folder: Path, neighbors: int, seed: int, device: str | None) -> None:
@@ -217,13 +276,9 @@ def _train(protocol: Protocol, folder: Path, neighbors: int, seed: int, device: 
         (folder / name).unlink(missing_ok=True)
 
 
-def _test(
-    protocol: Protocol, folder: Path, model: Path, neighbors: int, seed: int, device: str | None
-) -> dict[str, float]:
+def _test(protocol: Protocol, folder: Path, model: Path, seed: int, device: str | None) -> dict[str, float]:
     """The figures of all tested frames together, on their own grid and on the paper's; kept beside the weights."""
     segmenter = Segmenter(model=model, device=device)
-    if segmenter.num_neighbors != neighbors:
-        raise AngioSegError(f"{model}: is a network of N = {segmenter.num_neighbors}, not {neighbors}.")
     path = folder / "figures.json"
     if path.is_file():
         kept = json.loads(path.read_text(encoding="utf-8"))
@@ -309,9 +364,10 @@ def _write(
     table: list[list[str]],
     figures: dict[tuple[int, int], dict[str, float]],
     seeds: int,
+    given: Collection[int],
 ) -> None:
     notes = [
-        f"{protocol.described}; {seeds} seeds.",
+        f"{protocol.described(given)}; {seeds} seeds.",
         "Mean and 95 % interval (Student's t) over seeds. All tested pixels of a seed count together, clDice is the "
         "mean over its frames with vessel. On the cines' own grid unless it says 448x448.",
         *_order(figures, seeds),

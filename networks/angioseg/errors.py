@@ -32,13 +32,19 @@ def unwrapped() -> Iterator[None]:
         raise known from None
 
 
-def tell_in_one_line() -> None:
-    """Let a program of others (``python -m monai.bundle``) end with one line for what its user can mend."""
+def tell_in_one_line(
+    interrupted: str = "the last checkpoint is kept; --resume True goes on from it",
+) -> None:
+    """Let a program of others (``python -m monai.bundle``) end with one line for what its user can mend.
+
+    Args:
+        interrupted: what to tell who ends it with Ctrl-C.
+    """
     usual = sys.excepthook
 
     def tell(kind, error, traceback) -> None:
         if isinstance(error, KeyboardInterrupt):
-            print("interrupted: the last checkpoint is kept; --resume True goes on from it", file=sys.stderr)
+            print(f"interrupted: {interrupted}", file=sys.stderr)
         elif (known := mendable(error)) is not None:
             print(f"error: {known}", file=sys.stderr)
         else:

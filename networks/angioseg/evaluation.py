@@ -20,6 +20,7 @@ from PIL import Image
 
 from .cine import Cine
 from .data import patient_key, read_clip
+from .errors import AngioSegError
 from .frangi import frangi_mask
 from .key_frame_score import KeyFrameScore, score_key_frame, true_lengths
 from .metrics import (
@@ -233,7 +234,7 @@ def evaluate_clips(
         The results.
 
     Raises:
-        AngioSegError: when a clip cannot be read or its label does not fit.
+        AngioSegError: when a clip cannot be read, its label does not fit, or no clip has a labelled frame.
     """
     results: dict[str, list[CineResult]] = {name: [] for name in predictors}
     drawn: list[tuple[float, int, str, list[Image.Image]]] = []  # a heap: the best of the worst is first to go
@@ -262,6 +263,8 @@ def evaluate_clips(
             (heapq.heappush if len(drawn) < worst else heapq.heapreplace)(drawn, item)
         if progress is not None:
             progress(number + 1, len(clips))
+    if not any(results.values()):
+        raise AngioSegError("no label lists a labelled frame: there is nothing to evaluate; label at least one.")
     return Evaluation(results, [(caption, pictures) for *_, caption, pictures in sorted(drawn, reverse=True)])
 
 

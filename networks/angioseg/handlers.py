@@ -99,7 +99,10 @@ class TrainingCheckpoint:
             kept = torch.load(self.last, map_location="cpu", weights_only=True)
             self.network.load_state_dict(kept["model"])
             for name, part in self.parts.items():
+                planned = getattr(part, "total_steps", None)
                 part.load_state_dict(kept["parts"][name])
+                if getattr(part, "total_steps", None) != planned:
+                    raise ValueError(f"{name} was planned for another number of steps")
             engine.state.epoch, engine.state.iteration = kept["epoch"], kept["iteration"]
             found = self.validator.state
             found.best_metric, found.best_metric_epoch = kept["best_metric"], kept["best_metric_epoch"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 __all__ = ["FEWEST", "Interval", "mean_interval", "verdict"]
 
 FEWEST = 6
-"""Patients (or cines) that a verdict needs: fewer do not show whether their differences spread as Student's t takes it."""
+"""Patients (or cines) that a verdict needs: fewer do not show whether they spread as Student's t supposes."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Where the parts that are not Python modules of this package lie, installed or in a checkout."""
+"""Where the parts that are not Python modules of this package lie, installed or in a checkout; names of results."""
 
+from collections.abc import Collection
 from pathlib import Path
 
-__all__ = ["app_dir", "bundle_dir", "slicer_dir"]
+__all__ = ["app_dir", "bundle_dir", "free_name", "slicer_dir"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -20,6 +21,20 @@ def app_dir() -> Path:
 def slicer_dir() -> Path:
     """The 3D Slicer extension folder: put it on ``sys.path`` to import ``AngioSegLib``."""
     return _installed_or_checkout("_slicer_extension", "AngioSeg")
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """``name``, or ``name_2`` ... when that is taken: cines of several folders may have one name.
+
+    Args:
+        name: of a cine; "cine" where it has none.
+        taken: names in small letters, for some file systems ignore case.
+    """
+    free, number = name or "cine", 1
+    while free.lower() in taken:
+        number += 1
+        free = f"{name or 'cine'}_{number}"
+    return free
 
 
 def _installed_or_checkout(installed: str, checkout: str) -> Path:

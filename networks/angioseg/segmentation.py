@@ -20,7 +20,7 @@ from .keyframes import FrameMeasure, KeyFrame, measure_frames, rank_key_frames
 from .nets import read_state, weights_arguments
 from .paths import bundle_dir
 
-__all__ = ["Segmentation", "Segmenter", "parse_frames", "weights_overrides"]
+__all__ = ["Segmentation", "Segmenter", "check_device", "parse_frames", "weights_overrides"]
 
 
 def parse_frames(value: object, num_frames: int) -> range:
@@ -210,9 +210,21 @@ def weights_overrides(model: Path, device: str | None) -> dict:
             f"{model}: not weights of AngioSeg's network; give a file that its training wrote."
         ) from None
     if device is not None:
-        try:
-            torch.zeros(1, device=torch.device(device))
-        except Exception:
-            raise AngioSegError(f"device {device!r} cannot be used here; try cpu.") from None
+        check_device(device)
         overrides["device"] = f"$torch.device({device!r})"
     return overrides
+
+
+def check_device(device: str) -> None:
+    """Use a device once.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1".
+
+    Raises:
+        AngioSegError: when it cannot be used.
+    """
+    try:
+        torch.zeros(1, device=torch.device(device))
+    except Exception:
+        raise AngioSegError(f"device {device!r} cannot be used here; try cpu.") from None

@@ -7,6 +7,7 @@ window). Here is only what MONAI does not have.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from monai.utils import TransformBackends
 
 from .cine import Cine, write_label
 from .cine.integers import as_cine_integers
+from .paths import free_name
 
 __all__ = [
     "RandNeighborsd",
@@ -29,6 +31,8 @@ __all__ = [
     "StackNeighborsd",
     "neighbor_indices",
 ]
+
+logger = logging.getLogger(__name__)
 
 
 def neighbor_indices(first: int, last: int, num_neighbors: int, num_frames: int) -> np.ndarray:
@@ -197,6 +201,8 @@ class RemoveSmallComponentsd(MapTransform):
 class SaveLabeld(MapTransform):
     """Write masks (1, T, H, W) as label NRRDs ``NAME_seg.nrrd``, every frame annotated.
 
+    Cines of one name get ``NAME_2_seg.nrrd`` and so on, in the order they come in.
+
     Args:
         keys: masks as the clip inferer gives them, uint8, on the cine's grid.
         output_dir: folder, made when missing.
@@ -215,6 +221,7 @@ class SaveLabeld(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.output_dir = Path(output_dir)
         self.image_key = image_key
+        self._taken: set[str] = set()
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
@@ -231,5 +238,10 @@ class SaveLabeld(MapTransform):
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for key in self.key_iterator(d):
             mask = np.asarray(d[key].cpu(), dtype=np.uint8)[0]
-            write_label(self.output_dir / f"{cine.name}_seg.nrrd", mask, cine, range(cine.num_frames))
+            name = free_name(cine.name, self._taken)
+            self._taken.add(name.lower())
+            if name != cine.name:
+                file = image.meta.get("filename_or_obj", cine.name)
+                logger.warning(f"{file}: its mask is {name}_seg.nrrd, for another cine has its name.")
+            write_label(self.output_dir / f"{name}_seg.nrrd", mask, cine, range(cine.num_frames))
         return d

@@ -230,12 +230,16 @@ def test_a_lack_of_memory_is_answered_with_a_smaller_batch(batch_size, advice):
         trainer.run([0])
 
 
-def small_training(folder, width, resume):
-    """A trainer of a network of one layer that does nothing, with its checkpoint."""
+def small_training(folder, width, resume, epochs=0):
+    """A trainer of a network of one layer that does nothing, with its checkpoint; a schedule is planned for epochs."""
     network = torch.nn.Linear(width, width)
     validator = SupervisedEvaluator(device="cpu", val_data_loader=[], epoch_length=1, network=network)
     trainer = Engine(lambda engine, batch: None)
-    TrainingCheckpoint(folder, network, {}, validator, resume).attach(trainer)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    parts = (
+        {"lr_scheduler": torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=2 * epochs)} if epochs else {}
+    )
+    TrainingCheckpoint(folder, network, parts, validator, resume).attach(trainer)
     return trainer, network
 
 
@@ -254,6 +258,15 @@ def test_a_checkpoint_is_gone_on_from_only_by_its_own_training(tmp_path):
     trainer, _ = small_training(tmp_path, 3, resume=False)
     trainer.run([0, 1], max_epochs=1)
     assert trainer.state.epoch == 1
+
+
+def test_a_planned_schedule_is_not_lengthened(tmp_path):
+    def run(epochs):
+        small_training(tmp_path, 2, resume=True, epochs=epochs)[0].run([0, 1], max_epochs=epochs)
+
+    run(1)
+    with pytest.raises(AngioSegError, match="give those it was begun with"):
+        run(2)
 
 
 def test_other_errors_stay_what_they_are():

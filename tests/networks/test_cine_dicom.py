@@ -188,6 +188,13 @@ def test_uncompressed_422_keeps_the_luma(write_dicom, moving_pattern):
     np.testing.assert_array_equal(read_cine(path).frames, frames)
 
 
+def test_uncompressed_422_has_pairs_of_columns(write_dicom):
+    frames = grey_as_rgb(np.zeros((1, 4, 5), np.uint8))
+    path = write_dicom(frames, pixels=bytes(40), PhotometricInterpretation="YBR_FULL_422")
+    with pytest.raises(CineError, match="in 5 columns, where two share a colour"):
+        read_cine(path)
+
+
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL_422"])
 def test_colour_jpeg_baseline(photometric, write_dicom, moving_pattern):
     frames = moving_pattern(count=2)
@@ -591,6 +598,26 @@ def test_folder_of_single_frames_goes_by_instance_number(tmp_path, write_dicom, 
     np.testing.assert_array_equal(cine.frames, frames)
     assert cine.times_source == "FrameTime"
     np.testing.assert_allclose(cine.times_ms, 40 * np.arange(11))
+
+
+@pytest.mark.parametrize("number", [None, 1], ids=["missing", "repeated"])
+def test_folder_without_instance_numbers_goes_by_the_files_names(number, tmp_path, write_dicom, moving_pattern):
+    frames = moving_pattern(count=11)
+    for t in range(11):
+        write_dicom(frames[t : t + 1], name=f"IM{t + 1}", InstanceNumber=number, SeriesInstanceUID="1.2.3")
+    cine = read_cine(tmp_path)
+    np.testing.assert_array_equal(cine.frames, frames)
+    assert "in the order of the files' names" in cine.warnings[0]
+
+
+def test_pictures_beside_dicom_frames_are_left_out(tmp_path, write_dicom, moving_pattern):
+    frames = moving_pattern(count=2)
+    for t in range(2):
+        write_dicom(frames[t : t + 1], name=f"IM{t}", InstanceNumber=t + 1, SeriesInstanceUID="1.2.3")
+    Image.fromarray(frames[0]).save(tmp_path / "preview.png")
+    cine = read_cine(tmp_path)
+    np.testing.assert_array_equal(cine.frames, frames)
+    assert "1 pictures beside its DICOM files were left out" in cine.warnings
 
 
 @pytest.mark.parametrize(

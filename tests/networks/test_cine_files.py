@@ -407,6 +407,11 @@ def cut_short(path: Path, frames: np.ndarray, share: float) -> None:
     path.write_bytes(content[: int(share * len(content))])
 
 
+def test_spacings_that_are_no_numbers_are_unknown(tmp_path):
+    (tmp_path / "a.nrrd").write_bytes(nrrd(spacings="0.3 x 1"))
+    assert read_cine(tmp_path / "a.nrrd").spacing_source == "unknown"
+
+
 NOISY = np.random.default_rng(0).integers(0, 255, (5, 40, 40)).astype(np.uint8)
 CT = np.random.default_rng(0).integers(-1024, 1500, (5, 40, 40)).astype(np.int16)
 
@@ -430,6 +435,7 @@ CT = np.random.default_rng(0).integers(-1024, 1500, (5, 40, 40)).astype(np.int16
         ("a.nrrd", nrrd(sizes="5 4 0"), "damaged header"),
         ("a.nrrd", nrrd(encoding="hex"), "save it as one gzip NRRD"),
         ("a.nrrd", nrrd(data_file="a.raw"), "save it as one gzip NRRD"),
+        ("a.nrrd", nrrd(byte_skip="x"), "skipped bytes"),
         ("a.nrrd", nrrd(byte_skip="-1"), "skipped bytes"),
         ("a.nrrd", nrrd(content=b"\0" * 59), "holds 59 of the 60 bytes"),
         ("a.nrrd", nrrd(encoding="gzip"), "do not unpack"),
@@ -514,6 +520,8 @@ def test_file_that_may_not_be_read(tmp_path):
         ("IM0001", b"\0" * 128 + b"DICM", True),
         ("IM0001", b"\0" * 140, False),
         ("run.seg.nrrd", b"x", False),
+        ("run_seg.nrrd", b"x", False),
+        ("run_label.nrrd", b"x", False),
         ("run.txt", b"x", False),
         (".run.nrrd", b"x", False),
         ("clip/0.png", b"x", True),

@@ -9,7 +9,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 from angioseg.cine import Cine, write_cine, write_label
-from angioseg.data import FrameDataset, clip_pairs
+from angioseg.data import FrameDataset, clip_pairs, patient_key
 from angioseg.errors import AngioSegError
 from angioseg.simulation import write_dataset
 
@@ -43,6 +43,50 @@ def test_a_label_beside_its_cine(tmp_path, write_dicom, ending):
     assert names(tmp_path) == [("frames", f"frames{ending}"), ("run.1.dcm", f"run.1{ending}")]
     items = FrameDataset(clip_pairs(tmp_path), transform=lambda item: item)
     assert [item["frame"] for item in items] == [0, 1, 2]
+
+
+def test_two_cines_of_one_label_are_refused(tmp_path, write_dicom):
+    write_dicom(CINE.frames, "run.dcm")
+    write_cine(tmp_path / "run.nrrd", CINE)
+    write_label(tmp_path / "run_label.nrrd", MASK, CINE, [1])
+    with pytest.raises(AngioSegError, match=r"run_label\.nrrd: is the label of both run\.dcm and run\.nrrd"):
+        clip_pairs(tmp_path)
+
+
+def test_a_folder_of_dicom_frames_is_known_by_its_label(tmp_path, write_dicom):
+    for number, frame in enumerate(CINE.frames):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        path = write_dicom(
+            frame[None], f"{number}.dcm", InstanceNumber=number, SeriesInstanceUID="1.2", PatientID="Roe"
+        )
+        path.rename(tmp_path / "run" / path.name)
+    (tmp_path / "run" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "notes").mkdir()
+    write_label(tmp_path / "run_label.nrrd", MASK, CINE, [1])
+    assert names(tmp_path) == [("run", "run_label.nrrd")]
+    assert patient_key(tmp_path / "run") is not None
+
+
+@pytest.mark.parametrize(
+    ("labels", "fits"),
+    [
+        (["0.png", "1.png", "2.png"], True),
+        (["mask_00.png", "mask_01.png", "mask_02.png"], True),
+        (["a.png", "b.png", "c.png"], True),
+        (["0.png", "2.png", "7.png"], False),
+        (["1.png", "2.png", "3.png"], False),
+    ],
+)
+def test_labels_are_numbered_as_their_images(labels, fits, tmp_path):
+    for kind, files in (("images", ["0.png", "1.png", "2.png"]), ("labels", labels)):
+        (tmp_path / "clip" / kind).mkdir(parents=True)
+        for file in files:
+            imageio.imwrite(tmp_path / "clip" / kind / file, CINE.frames[0])
+    if fits:
+        assert names(tmp_path) == [("clip/images", "clip/labels")]
+        return
+    with pytest.raises(AngioSegError, match=r"clip: .*\.png among its labels stands where .*\.png stands"):
+        clip_pairs(tmp_path)
 
 
 def test_a_name_of_its_own_comes_first(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -45,9 +46,12 @@ def compared(data, tmp_path_factory):
 
 def test_the_table_names_files_and_not_where_they_lie(data):
     training = (("pretrained", "/home/somebody/resnet34.pth"), ("crop", [192, 192]), ("train#x", "$1"))
-    told = Protocol(str(data), partition="patients", recipe="modern", training=training).described
+    protocol = Protocol(str(data), partition="patients", recipe="modern", training=training)
     recipe = "recipe: modern with pretrained resnet34.pth, crop [192, 192]"
-    assert told == f"Data: {data.name}, 1 clips; partition: patients; {recipe}"
+    told = f"Data: {data.name}, 1 clips; partition: patients"
+    assert protocol.described() == f"{told}; {recipe}"
+    assert protocol.described({0}) == f"{told}; weights given for N = 0; {recipe}"
+    assert protocol.described({0, 1, 2}) == f"{told}; weights given for N = 0, 1, 2"
 
 
 def test_table_and_figure_are_the_papers(compared):
@@ -91,14 +95,20 @@ def test_another_protocol_is_refused(compared):
     assert (result.exit_code, "another protocol" in result.output) == (1, True)
 
 
-def test_given_weights_are_not_trained(data, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    weights = {}
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """N -> a file for the one seed."""
+    folder = tmp_path_factory.mktemp("weights")
     for neighbors in (0, 1, 2):
         torch.manual_seed(neighbors)
-        weights[neighbors] = [tmp_path / f"{neighbors}.pt"]
-        save_weights(CENet3D2D(num_neighbors=neighbors), weights[neighbors][0])
+        save_weights(CENet3D2D(num_neighbors=neighbors), folder / f"{neighbors}.pt")
+    return {neighbors: [folder / f"{neighbors}.pt"] for neighbors in (0, 1, 2)}
+
+
+def test_given_weights_are_not_trained(data, weights, tmp_path):
+    out = tmp_path / "out"
+    (out / "N0_seed0").mkdir(parents=True)
+    (out / "protocol.json").write_text('{"data": "of a run that came to nothing, which binds nobody"}')
     protocol = Protocol(str(data))
     table = compare(protocol, out, seeds=1, weights=weights, device="cpu")
     assert [row[1] for row in table] == ["N", "0", "1", "2"]
@@ -107,6 +117,37 @@ def test_given_weights_are_not_trained(data, tmp_path):
     other.mkdir()
     with pytest.raises(AngioSegError, match="is a network of N = 1, not 0"):
         compare(protocol, other, seeds=1, weights={**weights, 0: weights[1]}, device="cpu")
+
+
+def test_labels_that_have_changed_do_not_come_into_the_old_table(data, weights, tmp_path):
+    folder, out = shutil.copytree(data, tmp_path / "data"), tmp_path / "out"
+    out.mkdir()
+    protocol = Protocol(str(folder), partition="all")
+    before = compare(protocol, out, seeds=1, weights=weights, device="cpu")
+    assert compare(protocol, out, seeds=1, weights=weights, device="cpu") == before
+    cine = read_cine(folder / "run.nrrd")
+    write_label(folder / "run_label.nrrd", np.eye(64, dtype=np.uint8)[None].repeat(6, 0), cine, range(6))
+    with pytest.raises(AngioSegError, match="has changed since"):
+        compare(protocol, out, seeds=1, weights=weights, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        (["--data", "nowhere"], "no labelled clips here"),
+        (["--device", "gpu"], "device 'gpu' cannot be used here"),
+        (["--weights", "2=nofile.pt"], "nofile.pt: no such weights file"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_is_refused_leaves_nothing(data, weights, tmp_path, monkeypatch, wrong, line):
+    monkeypatch.chdir(tmp_path)
+    command = ["compare", "-o", "out", "--partition", "all", "--seeds", "1"]
+    given = [["--data", str(data)], ["--device", "cpu"], *(["--weights", f"{n}={weights[n][0]}"] for n in (0, 1, 2))]
+    at = max(number for number, option in enumerate(given) if option[0] == wrong[0])
+    result = CliRunner().invoke(app, [*command, *chain(*given[:at], wrong, *given[at + 1 :])])
+    assert (result.exit_code, line in result.output) == (1, True), result.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_simulated_clips_are_made_once(tmp_path):
@@ -121,8 +162,11 @@ def test_simulated_clips_are_made_once(tmp_path):
     assert first.stat().st_mtime_ns == made
     assert second.is_dir()
     assert steps == [(1, 2), (2, 2)]
-    with pytest.raises(AngioSegError, match="under another protocol"):
+    with pytest.raises(AngioSegError, match=r"under another protocol \(simulated\)"):
         simulate_data(replace(protocol, simulated=plan[:1]), tmp_path)
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    simulate_data(replace(protocol, data=str(moved / "data")), moved)
+    assert (moved / "data" / first.name).stat().st_mtime_ns == made
 
 
 def test_a_clip_without_a_label_for_training_does_not_stop_the_others(data, tmp_path):

@@ -66,6 +66,14 @@ def test_which_values_are_vessel(tmp_path, values, vessel):
     np.testing.assert_array_equal(mask, np.isin(labels, vessel))
 
 
+@pytest.mark.parametrize("values", [[0, 38], [0, 76], [0, 3, 64]], ids=["palette", "red", "another class"])
+def test_marks_that_mean_nothing_are_no_empty_frames(tmp_path, values):
+    labels = np.resize(np.array(values, np.uint8), CINE.shape)
+    write_cine(tmp_path / "label.nrrd", Cine(frames=labels, times_ms=CINE.times_ms))
+    with pytest.raises(AngioSegError, match=f"marks pixels with {values[1]}, which is no vessel"):
+        labelled_frames({"label": str(tmp_path / "label.nrrd")})
+
+
 @pytest.mark.parametrize(("given", "line"), [([5], "frame 5 is not in a cine of 5 frames"), ([], "no usable frame")])
 def test_frames_that_are_not_there(clip, given, line):
     with pytest.raises(AngioSegError, match=line):

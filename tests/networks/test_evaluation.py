@@ -96,10 +96,14 @@ def test_laws_of_intervals(values, cines):
     if len(values) == 1:
         assert math.isnan(found.low)
         return
-    known = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values)) if np.ptp(values) else values[:2]
+    known = (
+        stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values)) if np.ptp(values) else values[:2]
+    )
     assert (found.low, found.high) == pytest.approx(known, abs=1e-6)
     # As many cines of each patient tell no more than one.
-    again = mean_interval([v for v in values for _ in range(cines)], [n for n in range(len(values)) for _ in range(cines)])
+    again = mean_interval(
+        [v for v in values for _ in range(cines)], [n for n in range(len(values)) for _ in range(cines)]
+    )
     assert (again.mean, again.low, again.high) == pytest.approx((found.mean, found.low, found.high))
     assert again.units == found.units
 
@@ -169,6 +173,20 @@ def test_simulated_clips_tell_of_their_key_frames(simulated):
     (result,) = evaluation.results["truth"]
     assert result.figures["dice"] == 1
     assert result.key_frame.share > 0.8
+
+
+def test_labels_without_a_labelled_frame_are_told(tmp_path, simulated):
+    _, clip = simulated
+    cine = Cine(frames=clip.frames, times_ms=clip.times_ms)
+    write_cine(tmp_path / "none.nrrd", cine)
+    write_label(tmp_path / "none_label.nrrd", 0 * clip.vessels, cine, [])
+    command = ["evaluate", str(tmp_path), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, "there is nothing to evaluate" in result.output) == (1, True)
+    write_cine(tmp_path / "one.nrrd", cine)
+    write_label(tmp_path / "one_label.nrrd", clip.vessels, cine, [clip.best_frame])
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, "1 of 2 cines have a label without a labelled frame" in result.output) == (0, True)
 
 
 def test_the_command(tmp_path, simulated):

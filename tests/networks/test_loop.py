@@ -99,12 +99,16 @@ def test_all_labels_are_a_level_line(tmp_path):
 
 def test_what_was_measured_is_not_measured_again(tmp_path):
     small = ["--strategies", "cine,random", "--seeds", "2", "-o", str(tmp_path)]
+    (tmp_path / "loop.json").write_text('{"clips": 5}')  # of a run that came to nothing
+    refused = CliRunner().invoke(app, ["simulate-loop", *small, "--start", "nofile.pt"])
+    assert (refused.exit_code, "nofile.pt: no such weights file" in refused.output) == (1, True)
+    (tmp_path / "loop.json").unlink()
     write_points(tmp_path / "loop.csv", POINTS)
     result = CliRunner().invoke(app, ["simulate-loop", *small])
     assert result.exit_code == 0, result.output
     assert read_points(tmp_path / "loop.csv") == POINTS
     assert Image.open(tmp_path / "loop.png").size == (960, 600)
-    assert "cine - random: +0.2000 Dice over the curve" in result.output
+    assert "cine - random: +0.2000 Dice over the curve, 95 % interval" in result.output
     other = CliRunner().invoke(app, ["simulate-loop", *small, "--clips", "13"])
     assert other.exit_code == 1
     assert "was begun with clips 12, not 13; give another folder." in " ".join(other.output.split())

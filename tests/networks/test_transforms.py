@@ -44,10 +44,14 @@ def test_a_label_is_saved_beside_a_cine_of_any_depth(dtype, tmp_path):
     write_cine(tmp_path / "run.nrrd", Cine(frames, np.array([0.0, 40, 90]), "FrameTime"))
     load = LoadImaged(keys="image", reader=CineReader, dtype=None, ensure_channel_first=True)
     mask = torch.from_numpy(frames > 7)[None].byte()
-    SaveLabeld("pred", tmp_path / "out")({**load({"image": tmp_path / "run.nrrd"}), "pred": mask})
+    save = SaveLabeld("pred", tmp_path / "out")
+    save({**load({"image": tmp_path / "run.nrrd"}), "pred": mask})
     saved, annotated = read_label(tmp_path / "out" / "run_seg.nrrd")
     np.testing.assert_array_equal(saved, frames > 7)
     assert annotated == [0, 1, 2]
+    save({**load({"image": tmp_path / "run.nrrd"}), "pred": 0 * mask})  # as a cine of this name in another folder
+    assert not read_label(tmp_path / "out" / "run_2_seg.nrrd")[0].any()
+    assert read_label(tmp_path / "out" / "run_seg.nrrd")[0].any()
 
 
 @given(st.integers(1, 40), st.integers(0, 4), st.data())

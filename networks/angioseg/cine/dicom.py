@@ -62,21 +62,27 @@ def read_dicom(path: Path, name: str) -> Cine:
 def read_dicom_folder(paths: list[Path], folder: Path, name: str) -> Cine:
     """A cine from a folder of single-frame DICOM files of one series, in the order of their InstanceNumber.
 
+    Where that is missing or repeated the order is that of ``paths``, and a warning says so.
+
     Raises:
         CineError: when they are several cines, differ in size, or one of them cannot be read.
     """
-    order: dict[Path, float] = {}
+    order: dict[Path, float | None] = {}
     series = set()
     for path in paths:
         file, dataset = _open(path)
         file.close()
         if (number(dataset, "NumberOfFrames") or 1) > 1:
             raise CineError(f"{folder}: holds DICOM cines of their own: give one of its {len(paths)} files")
-        order[path] = number(dataset, "InstanceNumber") or 0
+        order[path] = number(dataset, "InstanceNumber")
         series.add(text(dataset, "SeriesInstanceUID"))
     if len(series) > 1:
         raise CineError(f"{folder}: holds images of {len(series)} series: give a folder with one")
-    paths = sorted(paths, key=lambda path: order[path])
+    unordered = ()
+    if None in order.values() or len(set(order.values())) < len(order):
+        unordered = ("its files have no InstanceNumbers of their own: frames are in the order of the files' names",)
+    else:
+        paths = sorted(paths, key=order.__getitem__)
     first = read_dicom(paths[0], name)
     frames = np.empty((len(paths), *first.shape[1:]), first.frames.dtype)
     notes = dict.fromkeys(first.warnings)
@@ -97,7 +103,7 @@ def read_dicom_folder(paths: list[Path], folder: Path, name: str) -> Cine:
         frames=frames,
         times_ms=times_ms,
         times_source=times_source,
-        warnings=(*notes, *times_notes),
+        warnings=(*unordered, *notes, *times_notes),
         meta=first.meta | {"frames": len(frames)},
     )
 

@@ -149,6 +149,8 @@ def _remaining(file: BinaryIO) -> int:
 def _native(
     file: BinaryIO, dataset: Dataset, form: _Format, path: Path, colour: Colour, vr: bytes, length: int
 ) -> np.ndarray:
+    if form.photometric == "YBR_FULL_422" and form.columns % 2:
+        raise CineError(f"{path}: has {form.photometric} pixels in {form.columns} columns, where two share a colour")
     there = min(length, _remaining(file))
     if there < form.count * form.frame_bytes:
         raise CineError(

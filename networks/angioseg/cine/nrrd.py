@@ -66,7 +66,7 @@ def read_nrrd(path: Path) -> Nrrd:
             raise CineError(
                 f"{path}: is NRRD with {encoding} pixels or a data file of its own; save it as one gzip NRRD"
             )
-        if any(int(fields.get(skip, "0")) for skip in ("line skip", "lineskip", "byte skip", "byteskip")):
+        if any(fields.get(skip, "0").strip() != "0" for skip in ("line skip", "lineskip", "byte skip", "byteskip")):
             raise CineError(f"{path}: is NRRD with skipped bytes, which is not read here; save it as gzip NRRD")
         try:
             with closing(file if encoding == "raw" else gzip.GzipFile(fileobj=file)) as pixels:

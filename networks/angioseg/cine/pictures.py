@@ -1,6 +1,5 @@
 """Cines in pictures: one picture, a TIFF of several pages, a folder of numbered frames."""
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from angioseg.cine.cine import Cine, CineError
 from angioseg.cine.grey import Colour
 from angioseg.cine.integers import as_cine_integers
 from angioseg.cine.limits import check_size
+from angioseg.cine.order import natural_order
 from angioseg.cine.suffixes import PICTURE
 from angioseg.cine.times import assumed_times
 
@@ -22,7 +22,7 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 def frame_files(folder: Path) -> list[Path]:
     """The pictures of a folder in natural order: frame_2 before frame_10."""
     files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE)
-    return sorted((path for path in files if path.is_file() and not path.name.startswith(".")), key=_natural)
+    return sorted((path for path in files if path.is_file() and not path.name.startswith(".")), key=natural_order)
 
 
 def read_picture(path: Path, name: str) -> Cine:
@@ -43,11 +43,6 @@ def read_pictures(folder: Path, paths: list[Path], name: str) -> Cine:
         CineError: when they differ in size or depth, or one cannot be read.
     """
     return _stack(folder, (_single(path) for path in paths), len(paths), name)
-
-
-def _natural(path: Path) -> list:
-    # Pieces alternate between text and number, so like is compared with like.
-    return [int(piece) if piece.isdigit() else piece for piece in re.split(r"([0-9]+)", path.name.lower())]
 
 
 def _stack(where: Path, pictures: Iterable[tuple[str, np.ndarray]], count: int, name: str) -> Cine:

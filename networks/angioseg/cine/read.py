@@ -1,15 +1,17 @@
 """Any file or folder to a cine."""
 
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 
 from angioseg.cine.cine import Cine, CineError
-from angioseg.cine.suffixes import CINE_SUFFIXES, DICOM, ITK, NRRD, PICTURE, VIDEO
+from angioseg.cine.order import natural_order
+from angioseg.cine.suffixes import CINE_SUFFIXES, DICOM, ITK, LABEL_ENDINGS, NRRD, PICTURE, VIDEO
 
-__all__ = ["is_cine", "read_cine"]
+__all__ = ["cines_in", "is_cine", "read_cine"]
 
-_NOT_A_CINE = (".seg.nrrd",)
 _FRAME_FOLDERS = ("images", "frames")
 
 
@@ -17,8 +19,8 @@ def read_cine(path: str | PathLike) -> Cine:
     """Read an X-ray angiography cine, losslessly: what the file holds is what comes out.
 
     DICOM (XA, RF; classic or enhanced), video, NRRD, Slicer's ``.seq.nrrd``, NIfTI, MetaImage, a picture, a folder of
-    numbered frames (or one with an ``images`` subfolder), or a folder of single-frame DICOM files of one series. DICOM
-    is told by its content, everything else by its ending.
+    numbered frames (or one with an ``images`` subfolder), or a folder of single-frame DICOM files of one series, whose
+    pictures are then left out. DICOM is told by its content, everything else by its ending.
 
     Raises:
         CineError: with one line that says what is wrong with the file.
@@ -40,7 +42,8 @@ def read_cine(path: str | PathLike) -> Cine:
 def is_cine(path: str | PathLike) -> bool:
     """Whether `read_cine` is worth trying: a cheap look at the name and the first bytes, nothing is decoded.
 
-    A folder counts when it or its ``images`` subfolder holds pictures.
+    A folder counts when it or its ``images`` subfolder holds pictures; a file that is named as a label does not, though
+    `read_cine` reads it.
     """
     path = Path(path)
     name = path.name.lower()
@@ -52,7 +55,7 @@ def is_cine(path: str | PathLike) -> bool:
                 if folder.is_dir()
                 for file in folder.iterdir()
             )
-        if not path.is_file() or name.startswith(".") or name.endswith(_NOT_A_CINE):
+        if not path.is_file() or name.startswith(".") or name.endswith(LABEL_ENDINGS):
             return False
         if name.endswith(CINE_SUFFIXES):
             return True
@@ -60,6 +63,37 @@ def is_cine(path: str | PathLike) -> bool:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def cines_in(folder: str | PathLike) -> list[Path]:
+    """The cines in a folder and below it, in the order of their names; the path itself where it is one.
+
+    Where frames lie in ``frames``, what lies beside that folder is not looked at. Nor are links.
+
+    Raises:
+        CineError: when there is none.
+    """
+
+    def below(path: Path) -> Iterator[Path]:
+        if is_cine(path):
+            yield path
+        elif is_cine(path / "frames"):
+            yield path / "frames"
+        elif path.is_dir():
+            for inner in sorted(path.iterdir()):
+                if not inner.name.startswith(".") and not inner.is_symlink():
+                    yield from below(inner)
+
+    folder = Path(folder)
+    if not folder.exists():
+        raise CineError(f"{folder}: no such file or folder")
+    try:
+        found = list(below(folder))
+    except OSError as error:
+        raise CineError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from error
+    if not found:
+        raise CineError(f"{folder}: holds no cines; give a folder of DICOM files, videos or folders of frames")
+    return found
 
 
 def _read_file(path: Path) -> Cine:
@@ -103,13 +137,14 @@ def _read_folder(path: Path) -> Cine:
     # The folder that says which cine it is: clip_0001/images is clip_0001.
     named = folder.resolve()
     name = named.parent.name if named.name.lower() in _FRAME_FOLDERS else named.name
+    files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
+    files = sorted(filter(dicom.is_dicom, files), key=natural_order)
     frames = pictures.frame_files(folder)
+    if files:
+        cine = _read_file(files[0]) if len(files) == 1 else dicom.read_dicom_folder(files, folder, name)
+        beside = [file.name for file in frames if file not in files]
+        left_out = (f"{len(beside)} pictures beside its DICOM files were left out",) if beside else ()
+        return replace(cine, warnings=(*cine.warnings, *left_out))
     if frames:
         return pictures.read_pictures(folder, frames, name)
-    files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
-    files = [file for file in files if dicom.is_dicom(file)]
-    if len(files) == 1:
-        return _read_file(files[0])
-    if files:
-        return dicom.read_dicom_folder(files, folder, name)
     raise CineError(f"{path}: is a folder without frames ({', '.join(PICTURE)})")

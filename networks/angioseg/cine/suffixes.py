@@ -1,6 +1,6 @@
-"""Endings of the files that are read as cines."""
+"""Endings of the files that are read as cines, and of their labels."""
 
-__all__ = ["CINE_SUFFIXES", "DICOM", "ITK", "NRRD", "PICTURE", "VIDEO"]
+__all__ = ["CINE_SUFFIXES", "DICOM", "ITK", "LABEL_ENDINGS", "NRRD", "PICTURE", "VIDEO"]
 
 DICOM = (".dcm", ".dicom", ".ima")
 VIDEO = (".mp4", ".m4v", ".avi", ".wmv", ".mov", ".mkv")
@@ -10,3 +10,6 @@ PICTURE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 CINE_SUFFIXES = DICOM + VIDEO + NRRD + ITK + PICTURE
 """All of them; DICOM files may have any ending or none."""
+
+LABEL_ENDINGS = ("_label.nrrd", "_seg.nrrd", ".seg.nrrd")
+"""What follows a cine's name in the name of its label: of training data, of ``angioseg segment``, of 3D Slicer."""

@@ -33,7 +33,7 @@ def read_nrrd_cine(path: Path, name: str) -> Cine:
     if "space directions" in nrrd.fields:
         sizes = [float(np.linalg.norm(_numbers(text))) if text.startswith("(") else 0.0 for text in directions]
     else:
-        sizes = [abs(float(s)) for s in _per_axis(nrrd.fields.get("spacings", ""), nrrd.array.ndim, r"\S+", "1")]
+        sizes = [abs(_numbers(s)[0]) for s in _per_axis(nrrd.fields.get("spacings", ""), nrrd.array.ndim, r"\S+", "1")]
     pixels, kinds, sizes, index_axis = nrrd.array, kinds[::-1], sizes[::-1], None
     if "list" in kinds or "time" in kinds:
         at = kinds.index("list" if "list" in kinds else "time")

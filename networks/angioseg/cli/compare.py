@@ -50,7 +50,7 @@ def _compare(
 
     Writes table1.md, table1.csv, runs.csv and figure2.png. Every training that is done is kept in DIR and not repeated.
     """
-    from angioseg.comparison import RECIPES, Protocol, compare, simulate_data
+    from angioseg.comparison import RECIPES, Protocol, check_inputs, compare, simulate_data
     from angioseg.data import PARTITIONS
 
     if recipe not in RECIPES:
@@ -77,6 +77,7 @@ def _compare(
         training=tuple(training.items()),
     )
     with output_folder(out):
+        check_inputs(protocol, seeds, given, device)
         if plan is not None:
             with show_progress("simulating") as progress:
                 simulate_data(protocol, out, progress)

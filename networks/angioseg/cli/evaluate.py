@@ -21,7 +21,9 @@ _HOW = (
     "On the cine's own grid, labelled frames only. Overlaps count all pixels of a cine together; clDice, HD95 and "
     "Betti-0 error are means over its frames; a frame without vessel in the label has no clDice and no HD95."
 )
-_INTERVALS = "Means over cines with 95 % intervals, by Student's t over patients (over cines where no patient is named)."
+_INTERVALS = (
+    "Means over cines with 95 % intervals, by Student's t over patients (over cines where no patient is named)."
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -58,6 +60,8 @@ def _evaluate(
             predictors[name] = network_predictor(Segmenter(model=weights, device=device))
         with show_progress("evaluating") as progress:
             evaluation = evaluate_clips(clips, predictors, worst, progress)
+        if skipped := len(clips) - len(next(iter(evaluation.results.values()))):
+            note(f"{skipped} of {len(clips)} cines have a label without a labelled frame and are not counted")
         tables = _tables(evaluation, temporal)
         _write(out, evaluation, tables, temporal)
     for line in tables[-1]:

@@ -1,12 +1,13 @@
 """``angioseg extract``: the frames of cines as pictures."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from angioseg.errors import AngioSegError
+from angioseg.paths import free_name
 
 from .output import output_folder, staging_folder
 from .progress import show_progress
@@ -60,7 +61,7 @@ def _extract_one(path: Path, out: Path, written: dict[str, int], progress: Calla
     cine = read_cine(path)
     for warning in cine.warnings:
         warn(f"{path}: {warning}")
-    name = _free_name(cine.name, {other.lower() for other in written})
+    name = free_name(cine.name, {other.lower() for other in written})
     folder = out / name
     if folder.exists():
         raise AngioSegError(f"{folder}: is already there; remove it or give another folder.")
@@ -75,15 +76,6 @@ def _extract_one(path: Path, out: Path, written: dict[str, int], progress: Calla
             if progress is not None:
                 progress(index + 1, cine.num_frames)
     written[name] = cine.num_frames
-
-
-def _free_name(name: str, taken: Collection[str]) -> str:
-    """``name``, or ``name_2`` ... when another cine of this call has it; some file systems ignore case."""
-    free, number = name or "cine", 1
-    while free.lower() in taken:
-        number += 1
-        free = f"{name or 'cine'}_{number}"
-    return free
 
 
 def _window(frames: "np.ndarray") -> tuple[int, int] | None:

@@ -1,5 +1,6 @@
 """Output folders: usable before the long work starts, and with whole results or none at its end."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -56,6 +57,10 @@ def staging_folder(folder: Path) -> Iterator[Path]:
                 os.replace(item, folder / item.name)
             except OSError as error:
                 raise AngioSegError(f"{folder / item.name}: cannot be replaced: {error.strerror or error}.") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise AngioSegError(f"{folder}: cannot be written to: {error.strerror}; make room, or give another.") from error
     except AngioSegError as error:
         # The staging folder is gone when the user reads this.
         raise AngioSegError(str(error).replace(str(stage), str(folder))) from error

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from angioseg.errors import AngioSegError
-
 from .output import output_folder, staging_folder
 from .progress import show_progress
 from .speaking import clear_errors, note, printable, warn
@@ -59,7 +57,9 @@ def _realism(
     and sheet_both.png. The network finds the vessels of both sides, so that both are measured by one rule.
     """
     with output_folder(out):
-        paths = [path for folder in real or [] for path in _cines_in(folder)]
+        from angioseg.cine import cines_in
+
+        paths = [path for folder in real or [] for path in cines_in(folder)]
         from angioseg.segmentation import Segmenter
         from angioseg.simulation.comparison import compare, table_of
 
@@ -86,28 +86,6 @@ class _Side:
     histograms: list["np.ndarray"] = field(default_factory=list)
     tiles: list["Image.Image"] = field(default_factory=list)
     without_times: int = 0
-
-
-def _cines_in(folder: Path) -> list[Path]:
-    """The cines in a folder and below it; where frames lie in ``frames``, what lies beside it is not looked at."""
-    from angioseg.cine import is_cine
-
-    def below(path: Path) -> Iterator[Path]:
-        if is_cine(path):
-            yield path
-        elif is_cine(path / "frames"):
-            yield path / "frames"
-        elif path.is_dir():
-            for inner in sorted(path.iterdir()):
-                if not inner.name.startswith(".") and not inner.is_symlink():
-                    yield from below(inner)
-
-    if not folder.exists():
-        raise AngioSegError(f"{folder}: no such file or folder")
-    found = list(below(folder))
-    if not found:
-        raise AngioSegError(f"{folder}: holds no cines; give a folder of DICOM files, videos or folders of frames.")
-    return found
 
 
 def _read(paths: list[Path], fps: float | None) -> Iterator[tuple["Cine", None, str]]:

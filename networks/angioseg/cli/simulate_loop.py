@@ -80,12 +80,12 @@ def _simulate_loop(
     loop |= {"rounds": rounds, "per_round": per_round, "batch_size": batch_size, "learning_rate": learning_rate}
     loop |= {"max_epochs": epochs, "iterations_per_epoch": iterations, "crop": [crop, crop]}
     with output_folder(out), _quiet(), show_progress("looping") as progress:
-        _same_settings(out / "loop.json", {**loop, "size": size, "start": start})
+        points = read_points(out / "loop.csv")
+        _same_settings(out / "loop.json", {**loop, "size": size, "start": start}, begun=bool(points))
         weights = bundle_dir() / "models" / "model.pt" if start == "shipped" else Path(start)
         if start == "untrained":
             weights = out / "start.pt"
             untrained_weights(weights)
-        points = read_points(out / "loop.csv")
         done = {(point.strategy, point.seed) for point in points}
         runs = [(seed, name) for seed in range(seeds) for name in names if (name, seed) not in done]
         for number, (seed, name) in enumerate(runs):
@@ -108,11 +108,11 @@ def _simulate_loop(
     _tell(points)
 
 
-def _same_settings(path: Path, settings: dict) -> None:
+def _same_settings(path: Path, settings: dict, begun: bool) -> None:
     """Keep the settings beside the points: those of two settings must not come into one curve."""
     from angioseg.cine.atomic import replacing
 
-    if not path.exists():
+    if not (begun and path.exists()):
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         return
@@ -141,7 +141,9 @@ def _tell(points: "list[Point]") -> None:
         found = compare(points, "cine", other)
         if not found.units:
             continue  # no seed of both yet
-        sure = f"95 % interval {found.low:+.4f} to {found.high:+.4f}" if found.units > 1 else "no interval from one seed"
+        sure = (
+            f"95 % interval {found.low:+.4f} to {found.high:+.4f}" if found.units > 1 else "no interval from one seed"
+        )
         typer.echo(f"cine - {other}: {found.mean:+.4f} Dice over the curve, {sure}")
 
 

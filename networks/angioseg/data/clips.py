@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..cine import is_cine
 from ..cine.dicom import is_dicom, looks_like_dataset
-from ..cine.suffixes import CINE_SUFFIXES
+from ..cine.pictures import frame_files
+from ..cine.suffixes import CINE_SUFFIXES, LABEL_ENDINGS
 from ..errors import AngioSegError
 
 __all__ = ["clip_pairs", "label_beside", "patient_key"]
 
 _DATASTORE = "datastore_v2.json"
-_LABEL_ENDINGS = ("_label.nrrd", "_seg.nrrd", ".seg.nrrd")
 
 
 def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
@@ -38,7 +39,8 @@ def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
         For each clip, in the order of the names, ``{"image": path, "label": path}``.
 
     Raises:
-        AngioSegError: when there is no such clip, or the list of MONAI Label cannot be read.
+        AngioSegError: when there is no such clip, two cines have one label, the frames of a clip and their labels are
+            numbered differently, or the list of MONAI Label cannot be read.
     """
     folder = Path(folder)
     found = _from_datastore if (folder / _DATASTORE).is_file() else _from_folder
@@ -52,13 +54,33 @@ def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
 
 
 def _from_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
+    owners: dict[Path, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if (path / "images").is_dir() and (path / "labels").is_dir():
+            _check_numbers(path / "images", path / "labels")
             yield path / "images", path / "labels"
-        elif not path.name.endswith(_LABEL_ENDINGS) and is_cine(path) and (label := label_beside(path)) is not None:
+        # A folder of single-frame DICOM files is told by its label.
+        elif (path.is_dir() or is_cine(path)) and (label := label_beside(path)) is not None:
+            if label in owners:
+                raise AngioSegError(
+                    f"{label}: is the label of both {owners[label].name} and {path.name}; move one of them away."
+                )
+            owners[label] = path
             yield path, label
+
+
+def _check_numbers(images: Path, labels: Path) -> None:
+    """Images and labels are paired in their order: that must not pair frame 1 with the label of frame 2."""
+    pairs = list(zip(frame_files(images), frame_files(labels)))
+    numbers = [[re.findall(r"[0-9]+", path.stem)[-1:] for path in pair] for pair in pairs]
+    for (image, label), (one, other) in zip(pairs, numbers):
+        if one and other and int(one[0]) != int(other[0]):
+            raise AngioSegError(
+                f"{labels.parent}: {label.name} among its labels stands where {image.name} stands among its images; "
+                "give both the same numbers."
+            )
 
 
 def label_beside(cine: str | Path) -> Path | None:
@@ -66,7 +88,7 @@ def label_beside(cine: str | Path) -> Path | None:
     cine = Path(cine)
     ending = max((s for s in CINE_SUFFIXES if cine.name.lower().endswith(s)), key=len, default="")
     name = cine.name[: len(cine.name) - len(ending)] if cine.is_file() else cine.name
-    labels = (cine.with_name(name + label) for label in _LABEL_ENDINGS)
+    labels = (cine.with_name(name + label) for label in LABEL_ENDINGS)
     return next((label for label in labels if label.is_file()), None)
 
 
@@ -110,7 +132,7 @@ def patient_key(path: str | Path) -> str | None:
     import pydicom
 
     path = Path(path)
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = sorted(file for file in path.iterdir() if file.name[0] != ".") if path.is_dir() else [path]
     try:
         if not (is_dicom(files[0]) or looks_like_dataset(files[0])):
             return None

@@ -15,6 +15,8 @@ from ..errors import AngioSegError
 
 __all__ = ["FrameDataset", "labelled_frames", "read_clip"]
 
+_CATHETER = (2, 64)
+
 
 def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
     """Read a clip's label.
@@ -31,10 +33,16 @@ def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
         frames: numbers of the labelled frames.
 
     Raises:
-        AngioSegError: when the label cannot be read or a frame is named that it does not have.
+        AngioSegError: when the label cannot be read, holds marks and none that means vessel or catheter, or a frame is
+            named that it does not have.
     """
     labels = read_cine(clip["label"])
     mask = vessel_mask(labels.frames)
+    if not mask.any() and (marks := set(np.unique(labels.frames).tolist()) - {0, *_CATHETER}):
+        raise AngioSegError(
+            f"{clip['label']}: marks pixels with {min(marks)}, which is no vessel; vessels are 1, or in pictures white "
+            "(128 and above, save colours as grey levels)."
+        )
     frames = clip.get("frames", labels.meta.get("annotated_frames"))
     if frames is None:
         every = range(labels.num_frames)
