@@ -18,7 +18,8 @@ from lib.cine_routes import cine_routes
 from lib.cines import CineCache
 from lib.datastore import MODELS, CineDatastore
 from lib.ids import check_id
-from lib.infer import CineInferTask, SharedSegmenter
+from lib.infer import OPTIONS, CineInferTask, SharedSegmenter
+from lib.options import check_options
 from lib.pacs import PacsDatastore, cache_folder
 from lib.predictions import Predictions
 from lib.routes import batch_routes, dataset_routes, log_routes, scoring_routes, train_routes
@@ -127,9 +128,11 @@ class AngioSegApp(MONAILabelApp):
             params: of :meth:`infer`; ``label_tag`` is "original" when left out.
 
         Raises:
-            HTTPException: when there is no such model, the tag is none or that of the final labels, or a run goes on.
+            HTTPException: when there is no such model, the tag is none or that of the final labels, an option is
+                misspelt, or a run goes on.
         """
         self._check_model(model)
+        check_options(params, OPTIONS)
         tag = _model_tag(params)
         datastore = self.datastore()
         # What was put there a moment ago is one of all.

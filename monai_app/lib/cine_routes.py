@@ -4,18 +4,18 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Annotated
 
 from angioseg.cine import Cine, read_cine, write_cine
 from angioseg.errors import AngioSegError
 from angioseg.keyframes import measure_frames, rank_key_frames
 from angioseg.pictures import save_overlay_video
 from angioseg.simulation import simulate_clip, write_xa_dicom
-from fastapi import APIRouter, Body, Depends, HTTPException, Response, UploadFile
+from fastapi import APIRouter, Depends, HTTPException, Response, UploadFile
 from monailabel.config import RBAC_USER, settings
 from monailabel.endpoints.user.auth import RBAC, User
 
 from lib.labels import label_suffix, read_mask
+from lib.options import check_options
 from lib.sessions import unzip
 
 __all__ = ["cine_routes"]
@@ -70,8 +70,10 @@ def cine_routes(app) -> APIRouter:
             return Response(video.read_bytes(), media_type="video/mp4")
 
     @router.post("/sample", summary=f"{RBAC_USER}A simulated cine, to try things on")
-    def sample(seed: Annotated[int, Body(embed=True)] = 0, user: User = _USER):
-        if not 0 <= seed <= _LARGEST_SEED:
+    def sample(params: dict | None = None, user: User = _USER):
+        check_options(params or {}, ("seed",))
+        seed = (params or {}).get("seed", 0)
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= _LARGEST_SEED:
             raise HTTPException(400, f"`seed` must be a whole number from 0 to {_LARGEST_SEED}.")
         with tempfile.TemporaryDirectory() as folder:
             path = write_xa_dicom(Path(folder, "sample.dcm"), simulate_clip(seed, frames=_SAMPLE_FRAMES))

@@ -22,6 +22,7 @@ from lib.cines import file_state
 from lib.dataset import write_dataset
 from lib.ids import check_id, is_id
 from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
+from lib.options import check_options
 
 __all__ = ["MODELS", "CineDatastore", "pixel_digest", "read_upload"]
 
@@ -246,6 +247,7 @@ class CineDatastore(LocalDatastore):
         if label_suffix(label_filename) is None:
             raise HTTPException(400, f"A label must be one of {', '.join(LABEL_SUFFIXES)}.")
         info = dict(label_info or {})
+        check_options(info, ("annotated_frames", "replace"))
         replace = info.pop("replace", False)
         self._image(image_id)
         cine = self.read_image(image_id)

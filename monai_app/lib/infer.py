@@ -24,8 +24,12 @@ from fastapi import HTTPException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from lib.cines import CineCache
+from lib.options import check_options
 
-__all__ = ["CineInferTask", "SharedSegmenter"]
+__all__ = ["OPTIONS", "CineInferTask", "SharedSegmenter"]
+
+OPTIONS = ("frames", "threshold", "measures")
+"""Of an inference."""
 
 logger = logging.getLogger("angioseg.server")
 
@@ -147,6 +151,7 @@ class CineInferTask(InferTask):
 
     def __call__(self, request) -> tuple[str | None, dict]:
         path = request["image"]
+        check_options(request, OPTIONS)
         try:
             if request.get("frames") == []:
                 return None, _rank(request.get("measures"))

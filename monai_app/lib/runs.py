@@ -127,6 +127,8 @@ class ThreadRuns(Runs):
             task["details"].append(f"The {self._what} failed ({type(error).__name__}).")
             self.end(task, "ERROR")
         else:
+            if task["progress"] is not None:
+                task["progress"] = {**task["progress"], "done": task["progress"]["total"]}
             self.end(task, "DONE", result)
 
 

@@ -22,6 +22,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from lib.archive import UNREACHABLE
 from lib.datastore import CineDatastore
+from lib.options import check_options
 from lib.runs import Runs
 
 __all__ = ["CineTrainTask", "TrainingRuns"]
@@ -45,7 +46,8 @@ class CineTrainTask(TrainTask):
     """Trains on the frames listed in the final labels.
 
     Request: see ``config``; ``start`` is "last" (the model in use) or "first" (the one the server began with), and with
-    ``accept_worse`` the new model is taken without comparing it on the validation frames. Other keys are ignored.
+    ``accept_worse`` the new model is taken without comparing it on the validation frames. Other keys are ignored, but
+    for those that are nearly one of these.
 
     Args:
         versions: where models come from and go to.
@@ -71,6 +73,7 @@ class CineTrainTask(TrainTask):
         Raises:
             HTTPException: 400, when the request or the labels do not do.
         """
+        check_options(request, (*_NUMBERS, "start", "accept_worse"))
         options = {name: _number(request, name) for name in _NUMBERS}
         crop, val_split = options.pop("crop"), options.pop("val_split")
         start = request.get("start", _STARTS[0])

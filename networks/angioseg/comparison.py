@@ -293,6 +293,11 @@ def _test(protocol: Protocol, folder: Path, model: Path, seed: int, device: str 
         paper += score_clip(predict(image, frames), truth, frames)
     if not own:
         raise AngioSegError(f"{protocol.data}: no labelled frame to test on.")
+    if not any(score.confusion[0] + score.confusion[3] for score in own):
+        raise AngioSegError(
+            f"{protocol.data}: the frames that test with seed {seed} show no vessel; give more or longer clips, or "
+            "--partition patients."
+        )
     figures = {**figures_of(own), **{f"paper_{key}": value for key, value in figures_of(paper).items()}}
     kept = {key: None if math.isnan(value) else value for key, value in figures.items()}
     with replacing(path) as temporary:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 __all__ = ["AngioSegError", "mendable", "tell_in_one_line", "unwrapped"]
+
+_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
 class AngioSegError(Exception):
@@ -33,9 +36,11 @@ def unwrapped() -> Iterator[None]:
 
 
 def tell_in_one_line(
-    interrupted: str = "the last checkpoint is kept; --resume True goes on from it",
+    interrupted: str = "what was written is whole; --resume True goes on from the last checkpoint, where there is one",
 ) -> None:
     """Let a program of others (``python -m monai.bundle``) end with one line for what its user can mend.
+
+    That is an :class:`AngioSegError`, or a file or folder that the system refuses.
 
     Args:
         interrupted: what to tell who ends it with Ctrl-C.
@@ -47,7 +52,17 @@ def tell_in_one_line(
             print(f"interrupted: {interrupted}", file=sys.stderr)
         elif (known := mendable(error)) is not None:
             print(f"error: {known}", file=sys.stderr)
+        elif (refused := _refused(error)) is not None:
+            print(f"error: {refused.filename}: {refused.strerror}", file=sys.stderr)
         else:
             usual(kind, error, traceback)
 
     sys.excepthook = tell
+
+
+def _refused(error: BaseException) -> OSError | None:
+    """The system's refusal of a file that the user named, where another error wraps it."""
+    inner: BaseException | None = error
+    while inner is not None and not (isinstance(inner, OSError) and inner.filename and inner.errno in _REFUSALS):
+        inner = inner.__cause__
+    return inner

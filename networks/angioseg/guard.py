@@ -83,7 +83,11 @@ def create_app(instance, token: str | None = None, max_upload: int = 4 << 30, na
     @app.exception_handler(RequestValidationError)
     async def one_line(request: Request, error: RequestValidationError):
         parts = ((".".join(map(str, item["loc"][1:])), item["msg"]) for item in error.errors())
-        lines = (f"{where}: {what}" if where else what for where, what in parts)
+        lines = [f"{where}: {what}" if where else what for where, what in parts]
+        if any(item["loc"] == ("body",) for item in error.errors()) and "json" not in request.headers.get(
+            "content-type", ""
+        ):
+            lines.append("send it as JSON, with the header Content-Type: application/json")
         return JSONResponse({"detail": "; ".join(lines)}, status_code=422)
 
     origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]

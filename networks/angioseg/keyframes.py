@@ -179,9 +179,9 @@ def rank_key_frames(measures: Sequence[FrameMeasure], count: int = 5, min_gap_ms
 
     A frame's vessel length counts as far as its neighbours confirm it: no more than the median of the three frames
     around it, so that a flash in one frame does not win, and no more than the mean of the five around it, because a
-    mask's errors come and go while vessels stay. Completeness is that length over the longest of the clip; frames with
-    less than half of it are no key frames. Clarity is contrast and sharpness over the best of the frames that are left.
-    The score is completeness x (0.7 + 0.2 contrast + 0.1 sharpness): completeness leads, clarity decides between frames
+    mask's errors come and go while vessels stay. Completeness is that length over the longest of those measured; frames
+    with less than half of it are no key frames. Clarity is contrast and sharpness over the best of those left. The
+    score is completeness x (0.7 + 0.2 contrast + 0.1 sharpness): completeness leads, clarity decides between frames
     that show about the same.
 
     Args:
@@ -206,14 +206,17 @@ def rank_key_frames(measures: Sequence[FrameMeasure], count: int = 5, min_gap_ms
     ranked = []
     for m, complete in filled:
         score = complete * (0.7 + 0.2 * m.contrast / best_contrast + 0.1 * m.sharpness / best_sharpness)
-        why = f"Vessel length {m.length_px:,.0f} px, "
-        why += f"{complete:.0%} of the clip's longest as far as neighbours confirm; "
-        if len(filled) == 1:
-            why += "no other frame shows half as much."
+        why = f"Vessel length {m.length_px:,.0f} px"
+        if len(measures) > 1:
+            why += f", {complete:.0%} of the longest of {len(measures)} frames as far as neighbours confirm"
+        if len(measures) == 1:
+            why += "; no other frame was looked at."
+        elif len(filled) == 1:
+            why += "; no other frame shows half as much."
         else:
             why += (
-                f"against the median well-filled frame, contrast {_compared(m.contrast, usual_contrast)} and sharpness "
-                f"{_compared(m.sharpness, usual_sharpness)}."
+                f"; against the median well-filled frame, contrast {_compared(m.contrast, usual_contrast)} and "
+                f"sharpness {_compared(m.sharpness, usual_sharpness)}."
             )
         ranked.append((m.time_ms, KeyFrame(m.frame, round(score, 4), why)))
     ranked.sort(key=lambda item: (-item[1].score, item[1].frame))

@@ -18,6 +18,7 @@ from angioseg.errors import AngioSegError
 from angioseg.intervals import mean_interval
 from angioseg.segmentation import Segmenter
 from angioseg.simulation import simulate_clip
+from scipy.stats import binomtest
 
 Network = Callable[[np.ndarray], np.ndarray]
 
@@ -61,7 +62,10 @@ def main() -> None:
     life = np.array(scores["as it is"])
     for name, values in scores.items():
         gap = mean_interval((np.array(values) - life).tolist())
+        worse, unequal = sum(np.array(values) < life), sum(np.array(values) != life)
+        sign = binomtest(worse, unequal).pvalue if unequal else 1.0
         print(f"{name}: mean Dice {np.mean(values):.3f}, difference {gap}; before contrast {np.mean(empty[name]):.3%}")
+        print(f"  lower on {worse} of {len(values)} clips, higher on {unequal - worse} (sign test, p = {sign:.3f})")
 
 
 if __name__ == "__main__":

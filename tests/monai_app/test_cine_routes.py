@@ -190,8 +190,20 @@ def test_a_sample_is_the_same_for_the_same_seed(server):
     assert (values["name"], values["pixel_size_source"]) == ("simulated 3", "imager")
 
 
-@pytest.mark.parametrize(("seed", "status"), [(-1, 400), (2**70, 400), ("x", 422), (None, 422), (1.5, 422)])
-def test_a_seed_that_is_none_is_refused(server, seed, status):
+@pytest.mark.parametrize("seed", [-1, 2**70, "x", None, 1.5, True])
+def test_a_seed_that_is_none_is_refused(server, seed):
     reply = server.send("POST", "/angioseg/sample", json={"seed": seed})
-    assert reply.status_code == status
-    assert "\n" not in reply.json()["detail"]
+    assert (reply.status_code, reply.json()["detail"][:36]) == (400, "`seed` must be a whole number from 0")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "line"),
+    [
+        ('{"sed": 3}', "application/json", "`sed` is no option; did you mean `seed`?"),
+        ('{"seed": 3}', "application/x-www-form-urlencoded", "send it as JSON, with the header Content-Type"),
+    ],
+)
+def test_a_sample_that_was_not_meant_is_refused(server, body, kind, line):
+    reply = server.send("POST", "/angioseg/sample", data=body, headers={"Content-Type": kind})
+    assert reply.status_code in (400, 422)
+    assert line in reply.json()["detail"]

@@ -225,6 +225,7 @@ def put(shape, path, header="[0]"):
         ),
         (lambda path: put((4, 6, 8), path), {"annotated_frames": []}, "The label has no labelled frame"),
         (lambda path: put((4, 6, 8), path, "[]"), {}, "The label has no labelled frame"),
+        (lambda path: put((4, 6, 8), path), {"anotated_frames": [1]}, "`anotated_frames` is no option"),
         (
             lambda path: write_cine(path, Cine(np.arange(192, dtype=np.uint8).reshape(4, 6, 8), np.arange(4.0))),
             {},

@@ -213,6 +213,7 @@ def test_an_infer_whose_client_has_hung_up_is_given_up(server, tmp_path):
         ({"image": "run"}, '{"frames": null}', 400, "frames None"),
         ({"image": "run"}, '{"frames": 1.5}', 400, "frames 1.5"),
         ({"image": "run"}, '{"frames": []}', 400, "`frames` is empty"),
+        ({"image": "run"}, '{"frmes": 2}', 400, "`frmes` is no option; did you mean `frames`?"),
         ({"image": "run"}, '{"frames": [], "measures": [{}]}', 400, "`measures` must be those of earlier replies"),
         ({"image": "run"}, '{"frames": [], "measures": 3}', 400, "`frames` is empty"),
         ({"image": "run"}, '{"threshold": 0}', 400, "threshold must be a number between 0 and 1, not '0'."),

@@ -30,6 +30,9 @@ from angioseg.paths import bundle_dir
         ("angioseg", {"start": "middle"}, 400, '`start` must be "last" or "first", not \'middle\'.'),
         ("angioseg", {"start": {}}, 400, "`start` must be"),
         ("angioseg", {"accept_worse": "yes"}, 400, "`accept_worse` must be true or false."),
+        ("angioseg", {"max_epoch": 3}, 400, "`max_epoch` is no option; did you mean `max_epochs`?"),
+        # MONAI Label's clients send these.
+        ("angioseg", {"train_batch_size": 1, "val_batch_size": 1, "name": "x"}, 400, "Training needs labelled frames"),
         ("angioseg", [1], 422, "Input should be a valid dictionary"),
     ],
 )
@@ -207,6 +210,7 @@ def test_many_cines_are_segmented_one_after_the_other(server, studies):
     assert set(task["result"]["images"]) == unlabeled
     assert list(task["result"]["problems"]) == ["damaged"]
     assert task["result"]["problems"]["damaged"].startswith("damaged.nrrd: ")
+    assert task["progress"] == {"done": len(unlabeled) + 1, "total": len(unlabeled) + 1}
     for image in task["result"]["images"]:
         assert read_label(studies / "labels" / "batch" / f"{image}.nrrd")[1] == [0]
     assert server.send("GET", "/batch/infer").json()["id"] == task["id"]
@@ -220,6 +224,7 @@ def test_many_cines_are_segmented_one_after_the_other(server, studies):
         ("/batch/infer/angioseg", {"label_tag": "final"}, 400, 'What a model says does not become a "final" label'),
         ("/batch/infer/angioseg", {"label_tag": "../x"}, 400, "'../x' is not a valid label tag"),
         ("/batch/infer/angioseg?images=some", {}, 422, "images: "),
+        ("/batch/infer/angioseg", {"frame": 3}, 400, "`frame` is no option; did you mean `frames`?"),
         ("/batch/infer/angioseg", [1], 422, "Input should be a valid dictionary"),
     ],
 )

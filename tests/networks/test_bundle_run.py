@@ -204,7 +204,9 @@ def test_a_data_set_that_does_not_do_is_refused_before_the_first_step(clips, tmp
     ("failing", "line", "code"),
     [
         ("raise RuntimeError('parser') from AngioSegError('no frame')", "error: no frame", 1),
-        ("raise KeyboardInterrupt", "the last checkpoint is kept", -signal.SIGINT),
+        ("raise KeyboardInterrupt", "goes on from the last checkpoint, where there is one", -signal.SIGINT),
+        ("open('/proc/version/run', 'w')", "error: /proc/version/run: Not a directory", 1),
+        ("open('nofile.txt')", "Traceback", 1),
         ("1 / 0", "Traceback", 1),
     ],
 )

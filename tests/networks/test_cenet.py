@@ -245,6 +245,14 @@ def test_a_wrong_imagenet_file_is_told(tmp_path):
         CENet3D2D(pretrained=tmp_path / "resnet.pth")
 
 
+def test_a_download_that_fails_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nothing listens
+    with pytest.raises(AngioSegError, match=r"cannot be downloaded .*resnet34.*\.pth elsewhere and give the file"):
+        CENet3D2D(pretrained=True)
+
+
 @pytest.mark.parametrize(("neighbors", "norm"), [(0, "batch"), (1, INSTANCE)])
 def test_saved_weights_are_half_precision_and_load_again(neighbors, norm, tmp_path):
     network = CENet3D2D(1, 1, neighbors, norm)

@@ -120,12 +120,20 @@ def test_segment(angioseg, write_dicom, moving_pattern, weights, tmp_path):
     assert b"Secret" not in everything
 
 
-def test_json_is_all_of_stdout_and_a_second_run_replaces(angioseg, folder_of, moving_pattern, weights, tmp_path):
+def test_json_is_all_of_stdout_and_a_second_run_may_replace(angioseg, folder_of, moving_pattern, weights, tmp_path):
     path, out = folder_of(moving_pattern(2, 40, 40)), tmp_path / "out"
     out.mkdir()
     (out / "run_seg.nrrd").write_text("of an earlier run")
     (out / "mine.txt").write_text("kept")
-    code, printed, err = angioseg("segment", path, "-o", out, "--frames", "1", "--model", weights, "--json")
+    command = ("segment", path, "-o", out, "--frames", "1", "--model", weights, "--json")
+    code, printed, err = angioseg(*command)
+    assert (code, printed) == (1, "")
+    assert (
+        err[-1]
+        == f"error: {out / 'run_seg.nrrd'}: is already there; give another folder, or --overwrite to replace it."
+    )
+    assert (out / "run_seg.nrrd").read_text() == "of an earlier run"
+    code, printed, err = angioseg(*command, "--overwrite")
     summary = json.loads(printed)
     assert code == 0
     assert summary["frames"] == [1] and summary["num_frames"] == 2
@@ -284,7 +292,7 @@ def test_an_unusable_output_folder_is_told_before_the_cine_is_read(angioseg, tmp
 def test_a_folder_in_the_place_of_a_result(angioseg, folder_of, moving_pattern, weights, tmp_path):
     path, out = folder_of(moving_pattern(1, 40, 40)), tmp_path / "out"
     (out / "run_seg.nrrd" / "inner").mkdir(parents=True)
-    code, _, err = angioseg("segment", path, "-o", out, "--model", weights)
+    code, _, err = angioseg("segment", path, "-o", out, "--model", weights, "--overwrite")
     assert code == 1
     assert err[-1].startswith(f"error: {out / 'run_seg.nrrd'}: cannot be replaced")
     assert not list(out.glob(".*"))
@@ -407,6 +415,9 @@ def test_simulate(form, angioseg, tmp_path):
     names = ["clip_0000", "clip_0001"] if form == "setv" else ["clip_0000.dcm", "clip_0001.dcm"]
     assert sorted(os.listdir(tmp_path / "out")) == names
     assert all(read_cine(tmp_path / "out" / name).shape == (4, 64, 80) for name in names)
+    code, out, err = angioseg("simulate", "-o", tmp_path / "out", *options)
+    line = f"error: {tmp_path / 'out'}: holds simulated clips already; give another folder."
+    assert (code, out, err[-1]) == (1, "", line)
 
 
 @pytest.mark.parametrize(

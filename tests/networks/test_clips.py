@@ -148,11 +148,11 @@ def test_a_list_that_does_not_do(studies, change, line):
         clip_pairs(studies)
 
 
-@pytest.mark.parametrize("made", [True, False])
-def test_a_folder_without_clips(tmp_path, made):
+@pytest.mark.parametrize(("made", "line"), [(True, "no labelled clips here"), (False, "no such folder")])
+def test_a_folder_without_clips(tmp_path, made, line):
     folder = tmp_path / "data"
     if made:
         folder.mkdir()
         write_cine(folder / "run.nrrd", CINE)
-    with pytest.raises(AngioSegError, match="no labelled clips here"):
+    with pytest.raises(AngioSegError, match=line):
         clip_pairs(folder)

@@ -134,7 +134,7 @@ def test_labels_that_have_changed_do_not_come_into_the_old_table(data, weights, 
 @pytest.mark.parametrize(
     ("wrong", "line"),
     [
-        (["--data", "nowhere"], "no labelled clips here"),
+        (["--data", "nowhere"], "nowhere: no such folder"),
         (["--device", "gpu"], "device 'gpu' cannot be used here"),
         (["--weights", "2=nofile.pt"], "nofile.pt: no such weights file"),
     ],
@@ -148,6 +148,15 @@ def test_what_is_refused_leaves_nothing(data, weights, tmp_path, monkeypatch, wr
     result = CliRunner().invoke(app, [*command, *chain(*given[:at], wrong, *given[at + 1 :])])
     assert (result.exit_code, line in result.output) == (1, True), result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_frames_that_show_no_vessel_compare_nothing(data, weights, tmp_path):
+    folder, out = shutil.copytree(data, tmp_path / "data"), tmp_path / "out"
+    out.mkdir()
+    cine = read_cine(folder / "run.nrrd")
+    write_label(folder / "run_label.nrrd", np.zeros(cine.shape, np.uint8), cine, range(6))
+    with pytest.raises(AngioSegError, match="the frames that test with seed 0 show no vessel"):
+        compare(Protocol(str(folder), partition="all"), out, seeds=1, weights=weights, device="cpu")
 
 
 def test_simulated_clips_are_made_once(tmp_path):
@@ -189,7 +198,7 @@ def test_a_clip_without_a_label_for_training_does_not_stop_the_others(data, tmp_
         (["--crop", "256"], "the paper's recipe crops nothing"),
         (["--recipe", "best"], "modern or paper"),
         (["--partition", "frames"], "time, patients or all"),
-        (["--encoder", "none", "--data", "nowhere"], "no labelled clips here"),
+        (["--encoder", "none", "--data", "nowhere"], "nowhere: no such folder"),
     ],
 )
 def test_what_is_refused_in_one_line(tmp_path, options, line):

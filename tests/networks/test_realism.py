@@ -289,6 +289,12 @@ def test_compare():
     assert found["histogram_mean"].real[0] == pytest.approx(2)
 
 
+@pytest.mark.parametrize(("real", "inside"), [(0, None), (1, None), (2, True)])
+def test_a_range_takes_two_real_cines(real, inside):
+    rows = compare([_measures()], [_measures()], [_measures()] * real, ([np.eye(240)[0]], [np.eye(240)[0]] * real))
+    assert {row.inside for row in rows} == {inside}
+
+
 def test_tables(tmp_path):
     rows = compare(
         [_measures(noise_sd=2, contrast=math.nan)], [{}], [_measures(noise_sd=4)], ([np.eye(240)[0]], [np.eye(240)[0]])
@@ -296,12 +302,12 @@ def test_tables(tmp_path):
     save_csv(tmp_path / "r.csv", rows)
     with open(tmp_path / "r.csv", newline="") as file:
         lines = {line["measure"]: line for line in csv.DictReader(file)}
-    assert lines["noise_sd"]["simulated_median"] == "2" and lines["noise_sd"]["inside"] == "no"
+    assert lines["noise_sd"]["simulated_median"] == "2" and lines["noise_sd"]["inside"] == ""
     assert lines["contrast"]["simulated_median"] == lines["contrast"]["inside"] == ""
     assert not any(key.startswith("histogram") for key in lines)  # one real cine is no range
     save_markdown(tmp_path / "r.md", table_of(rows), ["A note."])
     text = (tmp_path / "r.md").read_text()
-    assert "| noise | of 255 | 2 (2 to 2) |  | 4 (4 to 4) | no |" in text and text.endswith("\nA note.\n")
+    assert "| noise | of 255 | 2 (2 to 2) |  | 4 (4 to 4) |  |" in text and text.endswith("\nA note.\n")
     alone = table_of(compare([_measures()], [_measures()], [], ([np.eye(240)[0]], [])))
     assert {len(line) for line in alone} == {4}
 

@@ -8,7 +8,7 @@ import typer
 
 from .output import output_folder
 from .progress import show_progress
-from .speaking import clear_errors, note, printable
+from .speaking import clear_errors, note, printable, tell_table
 
 __all__ = ["add_to"]
 
@@ -82,8 +82,7 @@ def _compare(
             with show_progress("simulating") as progress:
                 simulate_data(protocol, out, progress)
         table = compare(protocol, out, seeds, given, device, progress=note)
-    for row in table:
-        typer.echo("  ".join(row[:6]))
+    tell_table([row[:6] for row in table])
     typer.echo("Written:")
     for name in ("table1.md", "table1.csv", "runs.csv", "figure2.png"):
         typer.echo(f"  {printable(out / name)}")

@@ -10,7 +10,7 @@ import typer
 
 from .output import output_folder, staging_folder
 from .progress import show_progress
-from .speaking import clear_errors, note, printable, warn
+from .speaking import clear_errors, note, printable, tell_table, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,9 +168,7 @@ def _write(out: Path, rows: list, table: list[list[str]], simulated: _Side, actu
 
 
 def _tell(table: list[list[str]], files: list[tuple[Path, str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*table)]
-    for row in table:
-        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+    tell_table(table)
     typer.echo("Written:")
     for path, what in files:
         typer.echo(f"  {printable(path)}  {what}")

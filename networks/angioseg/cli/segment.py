@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from angioseg.errors import AngioSegError
+
 from .output import output_folder, staging_folder
 from .progress import show_progress
 from .speaking import clear_errors, printable, warn
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 _FILES = {
-    "seg": ("_seg.nrrd", "the vessels of every frame"),
+    "seg": ("_seg.nrrd", "the vessels, frame by frame"),
     "overlay": ("_overlay.mp4", "the cine with its vessels"),
     "keyframe": ("_keyframe.png", "the clearest and most complete frame"),
     "frames": ("_frames.csv", "every frame in numbers"),
@@ -59,6 +61,7 @@ def _segment(
     threshold: Annotated[
         float | None, typer.Option(callback=_check_threshold, help="Probability from which a pixel is vessel.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of this name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Segment the vessels of a cine and find its key frames.
@@ -77,6 +80,10 @@ def _segment(
         for warning in cine.warnings:
             warn(f"{path}: {warning}")
         read = time.perf_counter() - start
+        # Another cine's, as often as not: exports call many of them IM0001.
+        for file in [] if overwrite else _targets(cine.name, out).values():
+            if file.exists():
+                raise AngioSegError(f"{file}: is already there; give another folder, or --overwrite to replace it.")
 
         from angioseg.segmentation import Segmenter, parse_frames
 
@@ -101,14 +108,19 @@ def _write(segmentation: "Segmentation", out: Path) -> dict[str, Path]:
     from angioseg.pictures import save_frames_csv, save_key_frame, save_overlay_video
 
     cine, mask, keys = segmentation.cine, segmentation.mask, segmentation.key_frames
-    names = {kind: (cine.name or "cine") + ending for kind, (ending, _) in _FILES.items()}
+    files = _targets(cine.name, out)
+    names = {kind: file.name for kind, file in files.items()}
     with staging_folder(out) as stage:
         write_label(stage / names["seg"], mask, cine, segmentation.frames)
         save_frames_csv(stage / names["frames"], segmentation.measures, keys, cine)
         save_key_frame(stage / names["keyframe"], cine, mask, keys, segmentation.measures)
         with show_progress("writing the video") as progress:
             save_overlay_video(stage / names["overlay"], cine, mask, keys, segmentation.frames, progress)
-    return {kind: out / name for kind, name in names.items()}
+    return files
+
+
+def _targets(name: str, out: Path) -> dict[str, Path]:
+    return {kind: out / f"{name or 'cine'}{ending}" for kind, (ending, _) in _FILES.items()}
 
 
 def _tell(segmentation: "Segmentation", latencies: dict[str, float], files: dict[str, Path]) -> None:

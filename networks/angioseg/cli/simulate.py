@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from angioseg.errors import AngioSegError
+
 from .output import output_folder
 from .progress import show_progress
 from .speaking import clear_errors
@@ -50,6 +52,8 @@ def _simulate(
     if not (match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)):
         raise typer.BadParameter(f"{size!r}: give rows x columns, as 512x512.", param_hint="'--size'")
     with output_folder(out), show_progress("simulating") as progress:
+        if any(out.glob("clip_[0-9]*")):
+            raise AngioSegError(f"{out}: holds simulated clips already; give another folder.")
         from angioseg.simulation import clip_seed, plan_dataset, simulate_clip, write_dataset, write_xa_dicom
 
         if preset is None:

@@ -1,13 +1,13 @@
 """What a command says to its user: warnings and errors, one line each, on stderr."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import typer
 
 from angioseg.errors import AngioSegError
 
-__all__ = ["clear_errors", "fail", "note", "printable", "warn"]
+__all__ = ["clear_errors", "fail", "note", "printable", "tell_table", "warn"]
 
 
 def printable(text: object) -> str:
@@ -28,6 +28,13 @@ def warn(text: object) -> None:
 def fail(text: object) -> None:
     """Tell what went wrong and what to do."""
     typer.echo(f"error: {printable(text)}", err=True)
+
+
+def tell_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of equal length with their columns below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
 
 
 def clear_errors(command: Callable) -> Callable:

@@ -43,6 +43,8 @@ def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
             numbered differently, or the list of MONAI Label cannot be read.
     """
     folder = Path(folder)
+    if not folder.exists():
+        raise AngioSegError(f"{folder}: no such folder.")
     found = _from_datastore if (folder / _DATASTORE).is_file() else _from_folder
     pairs = [{"image": str(image), "label": str(label)} for image, label in found(folder)] if folder.is_dir() else []
     if not pairs:

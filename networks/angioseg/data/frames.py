@@ -131,7 +131,10 @@ class FrameDataset(Dataset):
         if not self.items:
             raise AngioSegError("the data set has no usable frame; label at least one.")
         if needs_vessels and not full:
-            raise AngioSegError("The frames to validate on show no vessel: label frames with vessels in another cine.")
+            raise AngioSegError(
+                "The frames to validate on show no vessel: label frames with vessels in another cine, or hold back "
+                "other frames (another --seed or --partition)."
+            )
 
     def __len__(self) -> int:
         return len(self.items)

@@ -48,7 +48,7 @@ class CENet3D2D(nn.Module):
 
     Raises:
         ValueError: when a channel count is not positive or ``num_neighbors`` is negative.
-        AngioSegError: when the file given as ``pretrained`` is not a ResNet-34.
+        AngioSegError: when the file given as ``pretrained`` is not a ResNet-34, or the download fails.
 
     Sources:
         Gu et al., "CE-Net: Context Encoder Network for 2D Medical Image Segmentation", IEEE TMI 2019,
@@ -250,7 +250,14 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 def _load_imagenet(encoder: _Encoder, path: Path | None) -> None:
     if path is None:
-        state = ResNet34_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        try:
+            state = ResNet34_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        except OSError as error:
+            raise AngioSegError(
+                f"the encoder's ImageNet weights cannot be downloaded ({getattr(error, 'reason', error)}); fetch "
+                f"{ResNet34_Weights.IMAGENET1K_V1.url} elsewhere and give the file (--pretrained FILE; in compare "
+                "--encoder FILE), or do without (--pretrained False; --encoder none)."
+            ) from error
     else:
         state = read_state(path)
     own = encoder.state_dict()

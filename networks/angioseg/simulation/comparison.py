@@ -47,17 +47,19 @@ class Row:
         simulated: (median, smallest, largest) over the simulated cines, masks by the network; NaN where not measured.
         truth: the same with the exact masks; None where a measure needs no mask.
         real: the same over the real cines, masks by the network; None without real cines.
+        real_cines: how many those are; one has no range.
     """
 
     key: str
     simulated: tuple[float, float, float]
     truth: tuple[float, float, float] | None
     real: tuple[float, float, float] | None
+    real_cines: int
 
     @property
     def inside(self) -> bool | None:
         """Whether the simulated median lies in the real range; None where one of them is not known."""
-        if self.real is None or not math.isfinite(self.simulated[0]) or not math.isfinite(self.real[0]):
+        if self.real_cines < 2 or not math.isfinite(self.simulated[0]) or not math.isfinite(self.real[0]):
             return None
         return self.real[1] <= self.simulated[0] <= self.real[2]
 
@@ -87,12 +89,11 @@ def compare(
     for key in MEASURES:
         if key in _HISTOGRAMS:
             if distances:
-                rows.append(Row(key, _range(distances[key][0]), None, _range(distances[key][1])))
+                rows.append(Row(key, _range(distances[key][0]), None, _range(distances[key][1]), len(real)))
             continue
         exact = _range([m[key] for m in truth]) if all(key in m for m in truth) else None
-        rows.append(
-            Row(key, _range([m[key] for m in simulated]), exact, _range([m[key] for m in real]) if real else None)
-        )
+        known = _range([m[key] for m in real]) if real else None
+        rows.append(Row(key, _range([m[key] for m in simulated]), exact, known, len(real)))
     return rows
 
 
