@@ -89,8 +89,8 @@ class Protocol:
             given: N of the networks that were not trained here.
         """
         values = [f"{n} {Path(v).name if isinstance(v, str) else v}" for n, v in self.training if "#" not in n]
-        clips = f"{len(clip_pairs(self.data)[: self.clips])} clips"
-        parts = [f"Data: {Path(self.data).name}, {clips}", f"partition: {self.partition}"]
+        clips = f"clips: {len(clip_pairs(self.data)[: self.clips])}"
+        parts = [f"Data: {Path(self.data).name}", clips, f"partition: {self.partition}"]
         if given:
             parts.append(f"weights given for N = {', '.join(map(str, sorted(given)))}")
         if set(given) != set(NEIGHBORS):
@@ -372,7 +372,7 @@ def _write(
     given: Collection[int],
 ) -> None:
     notes = [
-        f"{protocol.described(given)}; {seeds} seeds.",
+        f"{protocol.described(given)}; seeds: {seeds}.",
         "Mean and 95 % interval (Student's t) over seeds. All tested pixels of a seed count together, clDice is the "
         "mean over its frames with vessel. On the cines' own grid unless it says 448x448.",
         *_order(figures, seeds),

@@ -48,7 +48,7 @@ def test_the_table_names_files_and_not_where_they_lie(data):
     training = (("pretrained", "/home/somebody/resnet34.pth"), ("crop", [192, 192]), ("train#x", "$1"))
     protocol = Protocol(str(data), partition="patients", recipe="modern", training=training)
     recipe = "recipe: modern with pretrained resnet34.pth, crop [192, 192]"
-    told = f"Data: {data.name}, 1 clips; partition: patients"
+    told = f"Data: {data.name}; clips: 1; partition: patients"
     assert protocol.described() == f"{told}; {recipe}"
     assert protocol.described({0}) == f"{told}; weights given for N = 0; {recipe}"
     assert protocol.described({0, 1, 2}) == f"{told}; weights given for N = 0, 1, 2"

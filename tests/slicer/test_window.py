@@ -299,7 +299,7 @@ def test_accepted_frames_are_sent_with_their_list_and_shown_as_sent(cine, connec
     np.testing.assert_array_equal(server.cines[imageId].array, cine.frames())
     assert connected.ui.frameStateLabel.text == "Frame 7: accepted and sent."
     assert connected.why("submitButton") == "No accepted frame waits to be sent."
-    assert connected.ui.labelledLabel.text == "2 frames labelled, in 1 of 1 cines."
+    assert connected.ui.labelledLabel.text == "Labelled frames: 2, in 1 of 1 cines."
     # A change takes both back.
     paint(connected, 7)
     connected.look()

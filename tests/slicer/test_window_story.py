@@ -101,7 +101,7 @@ def test_the_whole_story(connected, realServer, tmp_path):
         connected.press("submitButton")
         connected.idle()
     assert len(set(given)) == 2
-    assert connected.ui.labelledLabel.text.startswith("3 frames labelled, in ")
+    assert connected.ui.labelledLabel.text.startswith("Labelled frames: 3, in ")
 
     # Train: stopped by itself after one short epoch.
     connected.ui.epochsSpin.value = 1

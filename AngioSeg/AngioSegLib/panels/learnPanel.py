@@ -84,7 +84,7 @@ class LearnPanel(Panel):
             return ""
         frames = sum(map(len, self._labelled.values()))
         done = sum(map(bool, self._labelled.values()))
-        text = _("{frames} frames labelled, in {done} of {total} cines.")
+        text = _("Labelled frames: {frames}, in {done} of {total} cines.")
         return text.format(frames=frames, done=done, total=len(self._labelled))
 
     def _about(self) -> str:

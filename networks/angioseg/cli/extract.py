@@ -11,7 +11,7 @@ from angioseg.paths import free_name
 
 from .output import output_folder, staging_folder
 from .progress import show_progress
-from .speaking import clear_errors, fail, note, warn
+from .speaking import clear_errors, counted, fail, note, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ def _extract(
     finally:
         # Not while the bar is on the terminal.
         for name, count in written.items():
-            typer.echo(f"{out / name}: {count} {'frame' if count == 1 else 'frames'}")
+            typer.echo(f"{out / name}: {counted(count, 'frame')}")
     if failed:
         raise typer.Exit(1)
 

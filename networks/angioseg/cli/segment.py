@@ -12,7 +12,7 @@ from angioseg.errors import AngioSegError
 
 from .output import output_folder, staging_folder
 from .progress import show_progress
-from .speaking import clear_errors, printable, warn
+from .speaking import clear_errors, counted, printable, warn
 
 if TYPE_CHECKING:
     from angioseg.segmentation import Segmentation
@@ -128,8 +128,8 @@ def _tell(segmentation: "Segmentation", latencies: dict[str, float], files: dict
     with_vessels = sum(measure.area_px > 0 for measure in segmentation.measures)
     count, height, width = cine.shape
     typer.echo(
-        f"{printable(cine.name)}: {count} frames of {width} x {height}; {done} segmented in {latencies['infer']:.1f} s "
-        f"({latencies['infer'] / done:.2f} s each); vessels in {with_vessels}"
+        f"{printable(cine.name)}: {counted(count, 'frame')} of {width} x {height}; "
+        f"{done} segmented in {latencies['infer']:.1f} s ({latencies['infer'] / done:.2f} s each); vessels in {with_vessels}"
     )
     typer.echo("Key frames:" if segmentation.key_frames else f"Key frames: none, {_REASON[with_vessels > 0]}")
     for rank, key in enumerate(segmentation.key_frames, start=1):

@@ -11,7 +11,7 @@ from angioseg.errors import AngioSegError
 
 from .output import output_folder
 from .progress import show_progress
-from .speaking import clear_errors
+from .speaking import clear_errors, counted
 
 __all__ = ["add_to"]
 
@@ -68,4 +68,4 @@ def _simulate(
             for index, clip in enumerate(plan):
                 write_xa_dicom(out / f"clip_{index:04d}.dcm", simulate_clip(**clip))
                 progress(index + 1, len(plan))
-    typer.echo(f"{out}: {len(plan)} {'clip' if len(plan) == 1 else 'clips'}")
+    typer.echo(f"{out}: {counted(len(plan), 'clip')}")

@@ -7,7 +7,7 @@ import typer
 
 from angioseg.errors import AngioSegError
 
-__all__ = ["clear_errors", "fail", "note", "printable", "tell_table", "warn"]
+__all__ = ["clear_errors", "counted", "fail", "note", "printable", "tell_table", "warn"]
 
 
 def printable(text: object) -> str:
@@ -28,6 +28,11 @@ def warn(text: object) -> None:
 def fail(text: object) -> None:
     """Tell what went wrong and what to do."""
     typer.echo(f"error: {printable(text)}", err=True)
+
+
+def counted(count: int, what: str) -> str:
+    """ "1 frame", "2 frames"."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def tell_table(rows: Sequence[Sequence[str]]) -> None:
