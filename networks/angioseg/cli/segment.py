@@ -129,7 +129,8 @@ def _tell(segmentation: "Segmentation", latencies: dict[str, float], files: dict
     count, height, width = cine.shape
     typer.echo(
         f"{printable(cine.name)}: {counted(count, 'frame')} of {width} x {height}; "
-        f"{done} segmented in {latencies['infer']:.1f} s ({latencies['infer'] / done:.2f} s each); vessels in {with_vessels}"
+        f"{done} segmented in {latencies['infer']:.1f} s ({latencies['infer'] / done:.2f} s each); "
+        f"vessels in {with_vessels}"
     )
     typer.echo("Key frames:" if segmentation.key_frames else f"Key frames: none, {_REASON[with_vessels > 0]}")
     for rank, key in enumerate(segmentation.key_frames, start=1):
