@@ -13,6 +13,7 @@ from angioseg.cine import (
     CINE_SUFFIXES,
     Cine,
     CineError,
+    cines_in,
     is_cine,
     read_cine,
     read_label,
@@ -535,6 +536,33 @@ def test_is_cine(name, content, expected, tmp_path):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     assert is_cine(tmp_path / name.split("/")[0]) is expected
+
+
+def test_the_cines_of_a_folder(tmp_path):
+    root = tmp_path / "root"
+    for name in (
+        "b/run.dcm",
+        "b/run_label.nrrd",
+        "b/run_seg.nrrd",
+        "b/report.pdf",
+        "a/images/0.png",
+        "a/labels/0.png",
+        "c/frames/0.png",
+        "c/beside.nrrd",
+        ".hidden/run.nrrd",
+    ):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    (tmp_path / "elsewhere.nrrd").write_bytes(b"x")
+    (root / "link.nrrd").symlink_to(tmp_path / "elsewhere.nrrd")
+    (root / "b" / "round").symlink_to(root, target_is_directory=True)
+    assert [path.relative_to(root).as_posix() for path in cines_in(root)] == ["a", "b/run.dcm", "c/frames", "link.nrrd"]
+    assert cines_in(root / "b" / "run.dcm") == [root / "b" / "run.dcm"]
+    for folder, line in (("a/labels/0.png/x", "no such file"), (".hidden/none", "no such file"), ("empty", "no cines")):
+        (root / "empty").mkdir(exist_ok=True)
+        with pytest.raises(CineError, match=line):
+            cines_in(root / folder)
 
 
 def test_nothing_is_no_cine(tmp_path):

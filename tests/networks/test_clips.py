@@ -73,6 +73,7 @@ def test_a_folder_of_dicom_frames_is_known_by_its_label(tmp_path, write_dicom):
         (["0.png", "1.png", "2.png"], True),
         (["mask_00.png", "mask_01.png", "mask_02.png"], True),
         (["a.png", "b.png", "c.png"], True),
+        (["0_v2.png", "1_v2.png", "2_v2.png"], True),
         (["0.png", "2.png", "7.png"], False),
         (["1.png", "2.png", "3.png"], False),
     ],

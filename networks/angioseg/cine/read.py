@@ -68,7 +68,7 @@ def is_cine(path: str | PathLike) -> bool:
 def cines_in(folder: str | PathLike) -> list[Path]:
     """The cines in a folder and below it, in the order of their names; the path itself where it is one.
 
-    Where frames lie in ``frames``, what lies beside that folder is not looked at. Nor are links.
+    Where frames lie in ``frames``, what lies beside that folder is not looked at. Links to folders are not followed.
 
     Raises:
         CineError: when there is none.
@@ -81,7 +81,7 @@ def cines_in(folder: str | PathLike) -> list[Path]:
             yield path / "frames"
         elif path.is_dir():
             for inner in sorted(path.iterdir()):
-                if not inner.name.startswith(".") and not inner.is_symlink():
+                if not inner.name.startswith(".") and not (inner.is_symlink() and inner.is_dir()):
                     yield from below(inner)
 
     folder = Path(folder)

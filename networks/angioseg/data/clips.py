@@ -76,9 +76,9 @@ def _from_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
 def _check_numbers(images: Path, labels: Path) -> None:
     """Images and labels are paired in their order: that must not pair frame 1 with the label of frame 2."""
     pairs = list(zip(frame_files(images), frame_files(labels)))
-    numbers = [[re.findall(r"[0-9]+", path.stem)[-1:] for path in pair] for pair in pairs]
-    for (image, label), (one, other) in zip(pairs, numbers):
-        if one and other and int(one[0]) != int(other[0]):
+    for image, label in pairs:
+        one, other = ([int(digits) for digits in re.findall(r"[0-9]+", path.stem)] for path in (image, label))
+        if one and other and one[-1] not in other and other[-1] not in one:
             raise AngioSegError(
                 f"{labels.parent}: {label.name} among its labels stands where {image.name} stands among its images; "
                 "give both the same numbers."
