@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from angioseg.cine import CINE_SUFFIXES, Cine, CineError, is_cine, read_cine, read_label, write_label
+from angioseg.cine import CINE_SUFFIXES, LABEL_ENDINGS, Cine, CineError, is_cine, read_cine, read_label, write_label
 from angioseg.cine.atomic import replacing
 from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
@@ -166,6 +166,8 @@ class CineDatastore(LocalDatastore):
         name = check_id(image_id + _suffix(image_filename), "image id")
         if name in (self._datastore.labels_dir, MODELS):
             raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
+        if name.lower().endswith(LABEL_ENDINGS):
+            raise HTTPException(400, f"{image_id!r} ends as the name of a label does. Use another id.")
         info = _checked_info(image_info or {})
         pixels, target = pixel_digest(read_upload(image_filename)), Path(self._datastore_path, name)
         for _ in range(2):  # once more, when somebody else added one of that name meanwhile

@@ -194,8 +194,13 @@ def compare(
             progress(f"testing {name}")
             figures[neighbors, seed] = _test(protocol, folder, models[neighbors, seed], seed, device)
             gc.collect()  # networks and trainers hang in circles, and a GPU's memory with them
+    shown = [seed for seed in range(seeds) if not math.isnan(figures[0, seed]["iou"])]
+    if not shown:
+        raise AngioSegError(f"{protocol.data}: no frame that tests shows a vessel; give more or longer clips.")
+    for seed in set(range(seeds)) - set(shown):
+        progress(f"seed {seed} is not counted: the frames that test show no vessel")
     progress("drawing the figure")
-    _draw(protocol, out, {neighbors: models[neighbors, 0] for neighbors in NEIGHBORS}, device)
+    _draw(protocol, out, shown[0], {neighbors: models[neighbors, shown[0]] for neighbors in NEIGHBORS}, device)
     table = _table(figures, seeds)
     _write(protocol, out, table, figures, seeds, weights)
     return table
@@ -293,12 +298,9 @@ def _test(protocol: Protocol, folder: Path, model: Path, seed: int, device: str 
         paper += score_clip(predict(image, frames), truth, frames)
     if not own:
         raise AngioSegError(f"{protocol.data}: no labelled frame to test on.")
-    if not any(score.confusion[0] + score.confusion[3] for score in own):
-        raise AngioSegError(
-            f"{protocol.data}: the frames that test with seed {seed} show no vessel; give more or longer clips, or "
-            "--partition patients."
-        )
     figures = {**figures_of(own), **{f"paper_{key}": value for key, value in figures_of(paper).items()}}
+    if not any(score.confusion[0] + score.confusion[3] for score in own):
+        figures = dict.fromkeys(figures, math.nan)  # nothing there to find
     kept = {key: None if math.isnan(value) else value for key, value in figures.items()}
     with replacing(path) as temporary:
         temporary.write_text(json.dumps({**kept, "weights": segmenter.model["weights"]}, indent=1), encoding="utf-8")
@@ -314,13 +316,13 @@ def _on_paper_grid(image: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np
     return np.rint(smooth.numpy()).astype(image.dtype), sharp.numpy().astype(np.uint8)
 
 
-def _draw(protocol: Protocol, out: Path, models: dict[int, Path], device: str | None, rows: int = 6) -> None:
+def _draw(protocol: Protocol, out: Path, seed: int, models: dict[int, Path], device: str | None, rows: int = 6) -> None:
     """Figure 2: the fullest tested frame of six clips; source, truth and each network."""
     predictors: dict[int, Predictor] = {
         neighbors: network_predictor(Segmenter(model=model, device=device)) for neighbors, model in models.items()
     }
     drawn = []
-    for clip in protocol.sides(0)[1]:
+    for clip in protocol.sides(seed)[1]:
         if len(drawn) == rows:
             break
         image, truth, frames = read_clip(clip)
@@ -371,8 +373,10 @@ def _write(
     seeds: int,
     given: Collection[int],
 ) -> None:
+    empty = [str(seed) for seed in range(seeds) if math.isnan(figures[0, seed]["iou"])]
     notes = [
         f"{protocol.described(given)}; seeds: {seeds}.",
+        *([f"Not counted, for their tested frames show no vessel: seeds {', '.join(empty)}."] if empty else []),
         "Mean and 95 % interval (Student's t) over seeds. All tested pixels of a seed count together, clDice is the "
         "mean over its frames with vessel. On the cines' own grid unless it says 448x448.",
         *_order(figures, seeds),

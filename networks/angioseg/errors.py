@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 __all__ = ["AngioSegError", "mendable", "tell_in_one_line", "unwrapped"]
 
-_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
 class AngioSegError(Exception):

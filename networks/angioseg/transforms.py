@@ -221,7 +221,7 @@ class SaveLabeld(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.output_dir = Path(output_dir)
         self.image_key = image_key
-        self._taken: set[str] = set()
+        self._names: dict[tuple[str, Hashable], str] = {}
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
@@ -238,10 +238,10 @@ class SaveLabeld(MapTransform):
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for key in self.key_iterator(d):
             mask = np.asarray(d[key].cpu(), dtype=np.uint8)[0]
-            name = free_name(cine.name, self._taken)
-            self._taken.add(name.lower())
+            file = str(image.meta.get("filename_or_obj", cine.name))
+            taken = {name.lower() for name in self._names.values()}
+            name = self._names.setdefault((file, key), free_name(cine.name, taken))
             if name != cine.name:
-                file = image.meta.get("filename_or_obj", cine.name)
                 logger.warning(f"{file}: its mask is {name}_seg.nrrd, for another cine has its name.")
             write_label(self.output_dir / f"{name}_seg.nrrd", mask, cine, range(cine.num_frames))
         return d

@@ -303,6 +303,14 @@ def test_a_cine_that_is_there_is_told_by_its_pixels(tmp_path, there, name, cine,
     assert {path: path.read_bytes() for path in studies.rglob("*.n*")} == before
 
 
+def test_a_cine_is_not_added_under_the_name_of_a_label(tmp_path):
+    """Labels are no cines: it would be there and not be listed."""
+    store = CineDatastore(str(make(tmp_path / "studies")))
+    with pytest.raises(HTTPException) as caught:
+        store.add_image("run_seg", str(write_upload(tmp_path)), {})
+    assert (caught.value.status_code, caught.value.detail[:36]) == (400, "'run_seg' ends as the name of a labe")
+
+
 def test_a_cine_that_is_there_under_another_id_is_answered_with_that(tmp_path):
     upload = write_upload(tmp_path)
     studies = make(tmp_path / "studies", "run.dcm")

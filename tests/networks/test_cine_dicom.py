@@ -600,14 +600,25 @@ def test_folder_of_single_frames_goes_by_instance_number(tmp_path, write_dicom, 
     np.testing.assert_allclose(cine.times_ms, 40 * np.arange(11))
 
 
-@pytest.mark.parametrize("number", [None, 1], ids=["missing", "repeated"])
-def test_folder_without_instance_numbers_goes_by_the_files_names(number, tmp_path, write_dicom, moving_pattern):
+@pytest.mark.parametrize(
+    ("names", "numbers", "unsure"),
+    [
+        ([f"IM{t + 1}" for t in range(11)], [None] * 11, 11),
+        ([f"IM{t + 1}" for t in range(11)], [1] * 11, 11),
+        ([f"{7 * t % 11}" for t in range(11)], [*range(1, 11), None], 1),
+        ([f"{3 * t % 11}" for t in range(11)], [*range(1, 11), 10], 2),
+    ],
+    ids=["all missing", "all alike", "one missing", "one repeated"],
+)
+def test_frames_without_instance_numbers_go_by_their_names(
+    names, numbers, unsure, tmp_path, write_dicom, moving_pattern
+):
     frames = moving_pattern(count=11)
-    for t in range(11):
-        write_dicom(frames[t : t + 1], name=f"IM{t + 1}", InstanceNumber=number, SeriesInstanceUID="1.2.3")
+    for frame, name, number in zip(frames, names, numbers):
+        write_dicom(frame[None], name=name, InstanceNumber=number, SeriesInstanceUID="1.2.3")
     cine = read_cine(tmp_path)
     np.testing.assert_array_equal(cine.frames, frames)
-    assert "in the order of the files' names" in cine.warnings[0]
+    assert cine.warnings[0].startswith(f"{unsure} of 11 files have no InstanceNumber of their own")
 
 
 def test_pictures_beside_dicom_frames_are_left_out(tmp_path, write_dicom, moving_pattern):

@@ -557,12 +557,35 @@ def test_the_cines_of_a_folder(tmp_path):
     (tmp_path / "elsewhere.nrrd").write_bytes(b"x")
     (root / "link.nrrd").symlink_to(tmp_path / "elsewhere.nrrd")
     (root / "b" / "round").symlink_to(root, target_is_directory=True)
-    assert [path.relative_to(root).as_posix() for path in cines_in(root)] == ["a", "b/run.dcm", "c/frames", "link.nrrd"]
+    (root / "linked").symlink_to(root / "a", target_is_directory=True)
+    found = ["a", "b/run.dcm", "c/frames", "link.nrrd", "linked"]
+    assert [path.relative_to(root).as_posix() for path in cines_in(root)] == found
     assert cines_in(root / "b" / "run.dcm") == [root / "b" / "run.dcm"]
     for folder, line in (("a/labels/0.png/x", "no such file"), (".hidden/none", "no such file"), ("empty", "no cines")):
         (root / "empty").mkdir(exist_ok=True)
         with pytest.raises(CineError, match=line):
             cines_in(root / folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "cines", "each"),
+    [
+        (["0.png", "1.png"], ["."], ["0.png", "1.png"]),
+        (["run.nrrd", "run_keyframe.png"], ["run.nrrd"], ["run.nrrd"]),
+        (["a/run.dcm", "a/report.jpg"], ["a/run.dcm"], ["a/run.dcm"]),
+        (["a/0.png", "a/1.png", "b.mp4"], ["a", "b.mp4"], ["a", "b.mp4"]),
+        (["images/0.png", "labels/0.png"], ["."], ["images"]),
+        (["datastore_v2.json", "run.nrrd", "labels/final/run.nrrd"], ["run.nrrd"], ["run.nrrd"]),
+        (["labels/run.nrrd"], ["labels/run.nrrd"], ["labels/run.nrrd"]),
+    ],
+    ids=lambda names: names[-1] if isinstance(names, list) else None,
+)
+def test_pictures_beside_cines_are_none(files, cines, each, tmp_path):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(b"x")
+    assert [path.relative_to(tmp_path).as_posix() for path in cines_in(tmp_path)] == cines
+    assert [path.relative_to(tmp_path).as_posix() for path in cines_in(tmp_path, frames_of_one=False)] == each
 
 
 def test_nothing_is_no_cine(tmp_path):

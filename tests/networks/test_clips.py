@@ -60,10 +60,15 @@ def test_a_folder_of_dicom_frames_is_known_by_its_label(tmp_path, write_dicom):
             frame[None], f"{number}.dcm", InstanceNumber=number, SeriesInstanceUID="1.2", PatientID="Roe"
         )
         path.rename(tmp_path / "run" / path.name)
-    (tmp_path / "run" / ".DS_Store").write_bytes(b"x")
+    for name in (".DS_Store", "00_preview.png"):
+        (tmp_path / "run" / name).write_bytes(b"x")
+    write_cine(tmp_path / "other.nrrd", CINE)
+    write_label(tmp_path / "other_label.nrrd", MASK, CINE, [1])
+    (tmp_path / "other").mkdir()  # what was made of that cine
+    write_label(tmp_path / "other" / "other_seg.nrrd", MASK, CINE, [1])
     (tmp_path / "notes").mkdir()
     write_label(tmp_path / "run_label.nrrd", MASK, CINE, [1])
-    assert names(tmp_path) == [("run", "run_label.nrrd")]
+    assert names(tmp_path) == [("other.nrrd", "other_label.nrrd"), ("run", "run_label.nrrd")]
     assert patient_key(tmp_path / "run") is not None
 
 
@@ -74,6 +79,8 @@ def test_a_folder_of_dicom_frames_is_known_by_its_label(tmp_path, write_dicom):
         (["mask_00.png", "mask_01.png", "mask_02.png"], True),
         (["a.png", "b.png", "c.png"], True),
         (["0_v2.png", "1_v2.png", "2_v2.png"], True),
+        (["7_0_448.png", "7_1_448.png", "7_2_448.png"], True),
+        (["2_1.png", "2_2.png", "2_3.png"], False),
         (["0.png", "2.png", "7.png"], False),
         (["1.png", "2.png", "3.png"], False),
     ],

@@ -49,7 +49,11 @@ def test_a_label_is_saved_beside_a_cine_of_any_depth(dtype, tmp_path):
     saved, annotated = read_label(tmp_path / "out" / "run_seg.nrrd")
     np.testing.assert_array_equal(saved, frames > 7)
     assert annotated == [0, 1, 2]
-    save({**load({"image": tmp_path / "run.nrrd"}), "pred": 0 * mask})  # as a cine of this name in another folder
+    save({**load({"image": tmp_path / "run.nrrd"}), "pred": mask})
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run_seg.nrrd"]
+    (tmp_path / "other").mkdir()
+    write_cine(tmp_path / "other" / "run.nrrd", Cine(frames, np.array([0.0, 40, 90]), "FrameTime"))
+    save({**load({"image": tmp_path / "other" / "run.nrrd"}), "pred": 0 * mask})
     assert not read_label(tmp_path / "out" / "run_2_seg.nrrd")[0].any()
     assert read_label(tmp_path / "out" / "run_seg.nrrd")[0].any()
 

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections import Counter
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -62,7 +63,7 @@ def read_dicom(path: Path, name: str) -> Cine:
 def read_dicom_folder(paths: list[Path], folder: Path, name: str) -> Cine:
     """A cine from a folder of single-frame DICOM files of one series, in the order of their InstanceNumber.
 
-    Where that is missing or repeated the order is that of ``paths``, and a warning says so.
+    Files without one come last, and those that share one stay in the order of ``paths``; a warning says so.
 
     Raises:
         CineError: when they are several cines, differ in size, or one of them cannot be read.
@@ -78,11 +79,10 @@ def read_dicom_folder(paths: list[Path], folder: Path, name: str) -> Cine:
         series.add(text(dataset, "SeriesInstanceUID"))
     if len(series) > 1:
         raise CineError(f"{folder}: holds images of {len(series)} series: give a folder with one")
-    unordered = ()
-    if None in order.values() or len(set(order.values())) < len(order):
-        unordered = ("its files have no InstanceNumbers of their own: frames are in the order of the files' names",)
-    else:
-        paths = sorted(paths, key=order.__getitem__)
+    given = Counter(order.values())
+    unsure = sum(count for value, count in given.items() if value is None or count > 1)
+    unordered = (f"{unsure} of {len(paths)} files have no InstanceNumber of their own: these go by their names",)
+    paths = sorted(paths, key=lambda path: (order[path] is None, order[path] or 0))
     first = read_dicom(paths[0], name)
     frames = np.empty((len(paths), *first.shape[1:]), first.frames.dtype)
     notes = dict.fromkeys(first.warnings)
@@ -103,7 +103,7 @@ def read_dicom_folder(paths: list[Path], folder: Path, name: str) -> Cine:
         frames=frames,
         times_ms=times_ms,
         times_source=times_source,
-        warnings=(*unordered, *notes, *times_notes),
+        warnings=(*(unordered if unsure else ()), *notes, *times_notes),
         meta=first.meta | {"frames": len(frames)},
     )
 

@@ -13,6 +13,7 @@ from angioseg.cine.suffixes import CINE_SUFFIXES, DICOM, ITK, LABEL_ENDINGS, NRR
 __all__ = ["cines_in", "is_cine", "read_cine"]
 
 _FRAME_FOLDERS = ("images", "frames")
+_NO_CINES = ("labels", "angioseg-models")
 
 
 def read_cine(path: str | PathLike) -> Cine:
@@ -65,30 +66,43 @@ def is_cine(path: str | PathLike) -> bool:
         return False
 
 
-def cines_in(folder: str | PathLike) -> list[Path]:
+def cines_in(folder: str | PathLike, frames_of_one: bool = True) -> list[Path]:
     """The cines in a folder and below it, in the order of their names; the path itself where it is one.
 
-    Where frames lie in ``frames``, what lies beside that folder is not looked at. Links to folders are not followed.
+    A folder of pictures is one cine of frames, but where other cines lie in it pictures are none. Where frames lie in
+    ``frames``, what lies beside that folder is not looked at; nor are labels beside ``images`` or in a server's folder.
+    Links to folders are followed where these are cines.
+
+    Args:
+        folder: a folder, or a cine.
+        frames_of_one: whether pictures that lie in ``folder`` itself are the frames of one cine; else each is one.
 
     Raises:
         CineError: when there is none.
     """
 
-    def below(path: Path) -> Iterator[Path]:
-        if is_cine(path):
+    def below(path: Path, one: bool) -> Iterator[Path]:
+        inside = sorted(inner for inner in path.iterdir() if not inner.name.startswith("."))
+        files = [inner for inner in inside if inner.is_file() and is_cine(inner)]
+        cines = [file for file in files if file.suffix.lower() not in PICTURE]
+        if one and not cines and is_cine(path):
             yield path
         elif is_cine(path / "frames"):
             yield path / "frames"
-        elif path.is_dir():
-            for inner in sorted(path.iterdir()):
-                if not inner.name.startswith(".") and not (inner.is_symlink() and inner.is_dir()):
-                    yield from below(inner)
+        else:
+            known = {inner.name for inner in inside}
+            passed = _NO_CINES if known & {"images", "datastore_v2.json"} else ()
+            for inner in inside:
+                if inner in (cines or files):
+                    yield inner
+                elif inner.is_dir() and inner.name not in passed and (is_cine(inner) or not inner.is_symlink()):
+                    yield from below(inner, True)
 
     folder = Path(folder)
     if not folder.exists():
         raise CineError(f"{folder}: no such file or folder")
     try:
-        found = list(below(folder))
+        found = list(below(folder, frames_of_one)) if folder.is_dir() else [folder] * is_cine(folder)
     except OSError as error:
         raise CineError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from error
     if not found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -63,8 +63,7 @@ def _from_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
         if (path / "images").is_dir() and (path / "labels").is_dir():
             _check_numbers(path / "images", path / "labels")
             yield path / "images", path / "labels"
-        # A folder of single-frame DICOM files is told by its label.
-        elif (path.is_dir() or is_cine(path)) and (label := label_beside(path)) is not None:
+        elif (label := label_beside(path)) is not None and (is_cine(path) or _first_dicom(path) is not None):
             if label in owners:
                 raise AngioSegError(
                     f"{label}: is the label of both {owners[label].name} and {path.name}; move one of them away."
@@ -76,13 +75,21 @@ def _from_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
 def _check_numbers(images: Path, labels: Path) -> None:
     """Images and labels are paired in their order: that must not pair frame 1 with the label of frame 2."""
     pairs = list(zip(frame_files(images), frame_files(labels)))
-    for image, label in pairs:
-        one, other = ([int(digits) for digits in re.findall(r"[0-9]+", path.stem)] for path in (image, label))
-        if one and other and one[-1] not in other and other[-1] not in one:
+    for (image, label), one, other in zip(pairs, *(_frame_numbers(side) for side in zip(*pairs))):
+        if one != other:
             raise AngioSegError(
                 f"{labels.parent}: {label.name} among its labels stands where {image.name} stands among its images; "
                 "give both the same numbers."
             )
+
+
+def _frame_numbers(files: Sequence[Path]) -> list[int]:
+    """The number in each name that varies, for others are a clip's or a version's; nothing where that is not one."""
+    numbers = [re.findall(r"[0-9]+", file.stem) for file in files]
+    if len({len(found) for found in numbers}) != 1:
+        return []
+    varying = [column for column in zip(*numbers) if len(set(column)) > 1]
+    return [int(digits) for digits in varying[0]] if len(varying) == 1 else []
 
 
 def label_beside(cine: str | Path) -> Path | None:
@@ -133,13 +140,18 @@ def patient_key(path: str | Path) -> str | None:
     """
     import pydicom
 
-    path = Path(path)
-    files = sorted(file for file in path.iterdir() if file.name[0] != ".") if path.is_dir() else [path]
     try:
-        if not (is_dicom(files[0]) or looks_like_dataset(files[0])):
+        file = _first_dicom(Path(path))
+        if file is None:
             return None
-        header = pydicom.dcmread(files[0], stop_before_pixels=True, specific_tags=["PatientID"], force=True)
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["PatientID"], force=True)
         patient = str(header.get("PatientID") or "").strip()
     except Exception:  # no DICOM, or damaged: pydicom raises whatever the bytes lead it to
         return None
     return hashlib.sha256(patient.encode()).hexdigest()[:12] if patient else None
+
+
+def _first_dicom(path: Path) -> Path | None:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = [file for file in files if file.is_file() and not file.name.startswith(".")]
+    return next((file for file in files if is_dicom(file) or looks_like_dataset(file)), None)

@@ -47,7 +47,7 @@ class Row:
         simulated: (median, smallest, largest) over the simulated cines, masks by the network; NaN where not measured.
         truth: the same with the exact masks; None where a measure needs no mask.
         real: the same over the real cines, masks by the network; None without real cines.
-        real_cines: how many those are; one has no range.
+        real_cines: how many of those have it; one has no range.
     """
 
     key: str
@@ -92,8 +92,9 @@ def compare(
                 rows.append(Row(key, _range(distances[key][0]), None, _range(distances[key][1]), len(real)))
             continue
         exact = _range([m[key] for m in truth]) if all(key in m for m in truth) else None
-        known = _range([m[key] for m in real]) if real else None
-        rows.append(Row(key, _range([m[key] for m in simulated]), exact, known, len(real)))
+        known = [m[key] for m in real]
+        count = sum(map(math.isfinite, known))
+        rows.append(Row(key, _range([m[key] for m in simulated]), exact, _range(known) if real else None, count))
     return rows
 
 
