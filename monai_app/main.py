@@ -10,13 +10,14 @@ import tempfile
 from pathlib import Path
 
 import angioseg
+from angioseg.paths import MODELS
 from angioseg.selection import STRATEGIES
 from angioseg.versions import Versions
 from fastapi import HTTPException
 from lib.archive import UNREACHABLE
 from lib.cine_routes import cine_routes
 from lib.cines import CineCache
-from lib.datastore import MODELS, CineDatastore
+from lib.datastore import CineDatastore
 from lib.ids import check_id
 from lib.infer import OPTIONS, CineInferTask, SharedSegmenter
 from lib.options import check_options

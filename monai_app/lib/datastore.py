@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from angioseg.cine import CINE_SUFFIXES, LABEL_ENDINGS, Cine, CineError, is_cine, read_cine, read_label, write_label
 from angioseg.cine.atomic import replacing
+from angioseg.cine.suffixes import PICTURE
+from angioseg.paths import MODELS
 from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
@@ -24,14 +26,10 @@ from lib.ids import check_id, is_id
 from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
 from lib.options import check_options
 
-__all__ = ["MODELS", "CineDatastore", "pixel_digest", "read_upload"]
-
-MODELS = "angioseg-models"
-"""Folder in the studies folder where trained models are; no cine is looked for in it."""
+__all__ = ["CineDatastore", "pixel_digest", "read_upload"]
 
 logger = logging.getLogger("angioseg.server")
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _RESERVED_INFO = ("name", "path", "ts", "id", "frame", "score", "why", "scored")
 _RESERVED_LABEL_INFO = (*_RESERVED_INFO, "annotated_frames", "version", "versions", "file", "problem")
 
@@ -409,7 +407,7 @@ class CineDatastore(LocalDatastore):
     def _is_folder_of_frames(self, path: Path) -> bool:
         """One cine; but pictures beside cines (a report's, say) make no frames of a folder."""
         return is_cine(path) and not any(
-            file.is_file() and file.suffix.lower() not in _PICTURES and self._is_cine_file(file)
+            file.is_file() and file.suffix.lower() not in PICTURE and self._is_cine_file(file)
             for file in path.iterdir()
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["AngioSegError", "mendable", "tell_in_one_line", "unwrapped"]
@@ -18,10 +18,7 @@ class AngioSegError(Exception):
 
 def mendable(error: BaseException) -> AngioSegError | None:
     """The error that a user can mend, where another one (of MONAI's config parser, say) wraps it."""
-    inner: BaseException | None = error
-    while inner is not None and not isinstance(inner, AngioSegError):
-        inner = inner.__cause__
-    return inner
+    return _cause(error, lambda inner: isinstance(inner, AngioSegError))
 
 
 @contextmanager
@@ -62,7 +59,11 @@ def tell_in_one_line(
 
 def _refused(error: BaseException) -> OSError | None:
     """The system's refusal of a file that the user named, where another error wraps it."""
+    return _cause(error, lambda inner: isinstance(inner, OSError) and inner.filename and inner.errno in _REFUSALS)
+
+
+def _cause(error: BaseException, wanted: Callable[[BaseException], object]) -> BaseException | None:
     inner: BaseException | None = error
-    while inner is not None and not (isinstance(inner, OSError) and inner.filename and inner.errno in _REFUSALS):
+    while inner is not None and not wanted(inner):
         inner = inner.__cause__
     return inner

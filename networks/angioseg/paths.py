@@ -1,9 +1,14 @@
-"""Where the parts that are not Python modules of this package lie, installed or in a checkout; names of results."""
+"""Where the parts that are not Python modules of this package lie, installed or in a checkout, and names of files."""
 
 from collections.abc import Collection
 from pathlib import Path
 
-__all__ = ["app_dir", "bundle_dir", "free_name", "slicer_dir"]
+__all__ = ["DATASTORE", "MODELS", "app_dir", "bundle_dir", "free_name", "slicer_dir"]
+
+DATASTORE = "datastore_v2.json"
+"""MONAI Label's list of a studies folder, in that folder."""
+MODELS = "angioseg-models"
+"""Where the models that a server trained lie, in its studies folder; no cine is looked for there."""
 
 _PACKAGE = Path(__file__).resolve().parent
 

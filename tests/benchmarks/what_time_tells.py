@@ -4,7 +4,7 @@
 
 On simulated clips. "still" shows the network each frame alone: the ends of a cine are repeated, so all frames of its
 window are the same. "backwards" turns the cine round. Prints the mean over clips, the 95 % interval of the difference
-that each makes, and the share of pixels called vessel before there is contrast.
+that each makes, on how many clips it harms, and the share of pixels called vessel before there is contrast.
 """
 
 import argparse

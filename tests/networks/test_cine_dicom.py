@@ -588,67 +588,6 @@ def test_deflated_bomb_is_refused(write_dicom, transcode, moving_pattern, monkey
         read_cine(path)
 
 
-def test_folder_of_single_frames_goes_by_instance_number(tmp_path, write_dicom, moving_pattern):
-    frames = moving_pattern(count=11)
-    for t in range(11):
-        write_dicom(
-            frames[t : t + 1], name=f"{(7 * t) % 11}.dcm", InstanceNumber=t + 1, SeriesInstanceUID="1.2.3", FrameTime=40
-        )
-    cine = read_cine(tmp_path)
-    np.testing.assert_array_equal(cine.frames, frames)
-    assert cine.times_source == "FrameTime"
-    np.testing.assert_allclose(cine.times_ms, 40 * np.arange(11))
-
-
-@pytest.mark.parametrize(
-    ("names", "numbers", "unsure"),
-    [
-        ([f"IM{t + 1}" for t in range(11)], [None] * 11, 11),
-        ([f"IM{t + 1}" for t in range(11)], [1] * 11, 11),
-        ([f"{7 * t % 11}" for t in range(11)], [*range(1, 11), None], 1),
-        ([f"{3 * t % 11}" for t in range(11)], [*range(1, 11), 10], 2),
-    ],
-    ids=["all missing", "all alike", "one missing", "one repeated"],
-)
-def test_frames_without_instance_numbers_go_by_their_names(
-    names, numbers, unsure, tmp_path, write_dicom, moving_pattern
-):
-    frames = moving_pattern(count=11)
-    for frame, name, number in zip(frames, names, numbers):
-        write_dicom(frame[None], name=name, InstanceNumber=number, SeriesInstanceUID="1.2.3")
-    cine = read_cine(tmp_path)
-    np.testing.assert_array_equal(cine.frames, frames)
-    assert cine.warnings[0].startswith(f"{unsure} of 11 files have no InstanceNumber of their own")
-
-
-def test_pictures_beside_dicom_frames_are_left_out(tmp_path, write_dicom, moving_pattern):
-    frames = moving_pattern(count=2)
-    for t in range(2):
-        write_dicom(frames[t : t + 1], name=f"IM{t}", InstanceNumber=t + 1, SeriesInstanceUID="1.2.3")
-    Image.fromarray(frames[0]).save(tmp_path / "preview.png")
-    cine = read_cine(tmp_path)
-    np.testing.assert_array_equal(cine.frames, frames)
-    assert "1 pictures beside its DICOM files were left out" in cine.warnings
-
-
-@pytest.mark.parametrize(
-    ("second", "said"),
-    [
-        ({"SeriesInstanceUID": "1.2.4"}, "2 series"),
-        ({"NumberOfFrames": 3}, "cines of their own"),
-        ({"rows": 20}, "64 x 48 pixels of 8 bits but b.dcm is 64 x 20"),
-    ],
-)
-def test_folder_that_is_no_cine(second, said, tmp_path, write_dicom, moving_pattern):
-    write_dicom(moving_pattern(count=1), name="a.dcm", SeriesInstanceUID="1.2.3", InstanceNumber=1)
-    rows = second.pop("rows", 48)
-    count = second.get("NumberOfFrames", 1)
-    header = {"SeriesInstanceUID": "1.2.3", "InstanceNumber": 2, **second}
-    write_dicom(moving_pattern(count=count, rows=rows), name="b.dcm", **header)
-    with pytest.raises(CineError, match=said):
-        read_cine(tmp_path)
-
-
 @pytest.mark.skipif(
     "ANGIOSEG_REFERENCE_DATA" not in os.environ, reason="ANGIOSEG_REFERENCE_DATA names no folder of real cines"
 )

@@ -10,11 +10,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from angioseg.cine import (
-    CINE_SUFFIXES,
     Cine,
     CineError,
-    cines_in,
-    is_cine,
     read_cine,
     read_label,
     write_cine,
@@ -511,85 +508,6 @@ def test_file_that_may_not_be_read(tmp_path):
     path.chmod(0)
     with pytest.raises(CineError, match="cannot be read"):
         read_cine(path)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "expected"),
-    [
-        *((f"run{suffix}", b"x", True) for suffix in CINE_SUFFIXES),
-        ("RUN.DCM", b"x", True),
-        ("IM0001", b"\0" * 128 + b"DICM", True),
-        ("IM0001", b"\0" * 140, False),
-        ("run.seg.nrrd", b"x", False),
-        ("run_seg.nrrd", b"x", False),
-        ("run_label.nrrd", b"x", False),
-        ("run.txt", b"x", False),
-        (".run.nrrd", b"x", False),
-        ("clip/0.png", b"x", True),
-        ("clip/images/0.png", b"x", True),
-        ("clip/labels/0.png", b"x", False),
-        ("clip/notes.txt", b"x", False),
-    ],
-)
-def test_is_cine(name, content, expected, tmp_path):
-    path = tmp_path / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    assert is_cine(tmp_path / name.split("/")[0]) is expected
-
-
-def test_the_cines_of_a_folder(tmp_path):
-    root = tmp_path / "root"
-    for name in (
-        "b/run.dcm",
-        "b/run_label.nrrd",
-        "b/run_seg.nrrd",
-        "b/report.pdf",
-        "a/images/0.png",
-        "a/labels/0.png",
-        "c/frames/0.png",
-        "c/beside.nrrd",
-        ".hidden/run.nrrd",
-    ):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-    (tmp_path / "elsewhere.nrrd").write_bytes(b"x")
-    (root / "link.nrrd").symlink_to(tmp_path / "elsewhere.nrrd")
-    (root / "b" / "round").symlink_to(root, target_is_directory=True)
-    (root / "linked").symlink_to(root / "a", target_is_directory=True)
-    found = ["a", "b/run.dcm", "c/frames", "link.nrrd", "linked"]
-    assert [path.relative_to(root).as_posix() for path in cines_in(root)] == found
-    assert cines_in(root / "b" / "run.dcm") == [root / "b" / "run.dcm"]
-    for folder, line in (("a/labels/0.png/x", "no such file"), (".hidden/none", "no such file"), ("empty", "no cines")):
-        (root / "empty").mkdir(exist_ok=True)
-        with pytest.raises(CineError, match=line):
-            cines_in(root / folder)
-
-
-@pytest.mark.parametrize(
-    ("files", "cines", "each"),
-    [
-        (["0.png", "1.png"], ["."], ["0.png", "1.png"]),
-        (["run.nrrd", "run_keyframe.png"], ["run.nrrd"], ["run.nrrd"]),
-        (["a/run.dcm", "a/report.jpg"], ["a/run.dcm"], ["a/run.dcm"]),
-        (["a/0.png", "a/1.png", "b.mp4"], ["a", "b.mp4"], ["a", "b.mp4"]),
-        (["images/0.png", "labels/0.png"], ["."], ["images"]),
-        (["datastore_v2.json", "run.nrrd", "labels/final/run.nrrd"], ["run.nrrd"], ["run.nrrd"]),
-        (["labels/run.nrrd"], ["labels/run.nrrd"], ["labels/run.nrrd"]),
-    ],
-    ids=lambda names: names[-1] if isinstance(names, list) else None,
-)
-def test_pictures_beside_cines_are_none(files, cines, each, tmp_path):
-    for file in files:
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_bytes(b"x")
-    assert [path.relative_to(tmp_path).as_posix() for path in cines_in(tmp_path)] == cines
-    assert [path.relative_to(tmp_path).as_posix() for path in cines_in(tmp_path, frames_of_one=False)] == each
-
-
-def test_nothing_is_no_cine(tmp_path):
-    assert not is_cine(tmp_path / "none.dcm")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The command line: what it writes and says, and what it does with bad input."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ import pytest
 from angioseg import __version__
 from angioseg.cine import Cine, read_cine, read_label, write_cine
 from angioseg.cli import main
+from angioseg.cli.output import staging_folder
+from angioseg.errors import AngioSegError
 from PIL import Image
 
 
@@ -296,6 +299,13 @@ def test_a_folder_in_the_place_of_a_result(angioseg, folder_of, moving_pattern, 
     assert code == 1
     assert err[-1].startswith(f"error: {out / 'run_seg.nrrd'}: cannot be replaced")
     assert not list(out.glob(".*"))
+
+
+def test_a_full_disk_is_told_with_the_folder(tmp_path):
+    line = f"{tmp_path}: cannot be written to: .*; make room"
+    with pytest.raises(AngioSegError, match=line), staging_folder(tmp_path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())
 
 
 # extract

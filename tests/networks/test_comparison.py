@@ -11,6 +11,7 @@ import torch
 from angioseg.cine import Cine, read_cine, write_cine, write_label
 from angioseg.cli import app
 from angioseg.comparison import COLUMNS, Protocol, compare, simulate_data
+from angioseg.data import read_clip
 from angioseg.errors import AngioSegError
 from angioseg.nets import CENet3D2D, save_weights
 from angioseg.simulation import simulate_clip
@@ -157,6 +158,19 @@ def test_frames_that_show_no_vessel_compare_nothing(data, weights, tmp_path):
     write_label(folder / "run_label.nrrd", np.zeros(cine.shape, np.uint8), cine, range(6))
     with pytest.raises(AngioSegError, match="no frame that tests shows a vessel"):
         compare(Protocol(str(folder), partition="all"), out, seeds=1, weights=weights, device="cpu")
+
+
+def test_a_seed_whose_frames_show_no_vessel_is_not_counted(data, weights, tmp_path):
+    """The cine's last frames, which test with some seeds, are before contrast."""
+    seeds = 4
+    given = {neighbors: files * seeds for neighbors, files in weights.items()}
+    ends = [read_clip(clip)[1].any() for seed in range(seeds) for clip in Protocol(str(data)).sides(seed)[1]]
+    assert ends[0] and not all(ends)
+    compare(Protocol(str(data)), tmp_path, seeds=seeds, weights=given, device="cpu")
+    empty = ", ".join(str(seed) for seed, shows in enumerate(ends) if not shows)
+    assert f"their tested frames show no vessel: seeds {empty}." in (tmp_path / "table1.md").read_text()
+    with (tmp_path / "runs.csv").open() as file:
+        assert [bool(run["iou"]) for run in csv.DictReader(file)] == ends * 3
 
 
 def test_simulated_clips_are_made_once(tmp_path):

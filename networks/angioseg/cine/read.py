@@ -9,11 +9,12 @@ from pathlib import Path
 from angioseg.cine.cine import Cine, CineError
 from angioseg.cine.order import natural_order
 from angioseg.cine.suffixes import CINE_SUFFIXES, DICOM, ITK, LABEL_ENDINGS, NRRD, PICTURE, VIDEO
+from angioseg.paths import DATASTORE, MODELS
 
 __all__ = ["cines_in", "is_cine", "read_cine"]
 
 _FRAME_FOLDERS = ("images", "frames")
-_NO_CINES = ("labels", "angioseg-models")
+_NO_CINES = ("labels", MODELS)
 
 
 def read_cine(path: str | PathLike) -> Cine:
@@ -91,7 +92,7 @@ def cines_in(folder: str | PathLike, frames_of_one: bool = True) -> list[Path]:
             yield path / "frames"
         else:
             known = {inner.name for inner in inside}
-            passed = _NO_CINES if known & {"images", "datastore_v2.json"} else ()
+            passed = _NO_CINES if known & {"images", DATASTORE} else ()
             for inner in inside:
                 if inner in (cines or files):
                     yield inner

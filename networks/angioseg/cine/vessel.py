@@ -2,13 +2,16 @@
 
 import numpy as np
 
-__all__ = ["vessel_mask"]
+__all__ = ["CATHETER", "vessel_mask"]
+
+CATHETER = (2, 64)
+"""What marks a catheter in a label, beside its vessels; 64 in the simulator's pictures."""
 
 
 def vessel_mask(labels: np.ndarray) -> np.ndarray:
     """The vessels of a label.
 
-    1 is vessel, and in pictures (values of 128 and more) 128 and above, so that a catheter marked 2 or 64 is not.
+    1 is vessel, and in pictures (values of 128 and more) 128 and above, so that a catheter is not.
 
     Args:
         labels: (T, H, W), integers: of the whole label, for its largest value tells whether it is a picture's.

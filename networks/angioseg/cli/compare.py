@@ -77,8 +77,8 @@ def _compare(
         training=tuple(training.items()),
     )
     with output_folder(out):
-        check_inputs(protocol, seeds, given, device)
         if plan is not None:
+            check_inputs(protocol, seeds, given, device)  # before what takes long
             with show_progress("simulating") as progress:
                 simulate_data(protocol, out, progress)
         table = compare(protocol, out, seeds, given, device, progress=note)

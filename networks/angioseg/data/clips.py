@@ -14,10 +14,9 @@ from ..cine.dicom import is_dicom, looks_like_dataset
 from ..cine.pictures import frame_files
 from ..cine.suffixes import CINE_SUFFIXES, LABEL_ENDINGS
 from ..errors import AngioSegError
+from ..paths import DATASTORE
 
 __all__ = ["clip_pairs", "label_beside", "patient_key"]
-
-_DATASTORE = "datastore_v2.json"
 
 
 def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
@@ -45,7 +44,7 @@ def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
     folder = Path(folder)
     if not folder.exists():
         raise AngioSegError(f"{folder}: no such folder.")
-    found = _from_datastore if (folder / _DATASTORE).is_file() else _from_folder
+    found = _from_datastore if (folder / DATASTORE).is_file() else _from_folder
     pairs = [{"image": str(image), "label": str(label)} for image, label in found(folder)] if folder.is_dir() else []
     if not pairs:
         raise AngioSegError(
@@ -102,7 +101,7 @@ def label_beside(cine: str | Path) -> Path | None:
 
 
 def _from_datastore(folder: Path) -> Iterator[tuple[Path, Path]]:
-    listing = folder / _DATASTORE
+    listing = folder / DATASTORE
     try:
         store = json.loads(listing.read_text(encoding="utf-8"))
         labels = folder / _inside(store.get("labels_dir", "labels"), listing) / "final"

@@ -11,11 +11,10 @@ import torch
 from torch.utils.data import Dataset
 
 from ..cine import read_cine, vessel_mask
+from ..cine.vessel import CATHETER
 from ..errors import AngioSegError
 
 __all__ = ["FrameDataset", "labelled_frames", "read_clip"]
-
-_CATHETER = (2, 64)
 
 
 def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
@@ -38,7 +37,7 @@ def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
     """
     labels = read_cine(clip["label"])
     mask = vessel_mask(labels.frames)
-    if not mask.any() and (marks := set(np.unique(labels.frames).tolist()) - {0, *_CATHETER}):
+    if not mask.any() and (marks := set(np.unique(labels.frames).tolist()) - {0, *CATHETER}):
         raise AngioSegError(
             f"{clip['label']}: marks pixels with {min(marks)}, which is no vessel; vessels are 1, or in pictures white "
             "(128 and above, save colours as grey levels)."
