@@ -19,7 +19,7 @@ from angioseg.guard import client_gone
 from angioseg.keyframes import FrameMeasure, rank_key_frames
 from angioseg.segmentation import Segmentation, Segmenter
 from angioseg.selection import FrameScore, score_frame
-from angioseg.versions import Version, Versions
+from angioseg.versions import Versions
 from fastapi import HTTPException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
@@ -49,7 +49,7 @@ class SharedSegmenter:
         self.stopping = threading.Event()
         self._versions = versions
         self._device = device
-        self._loaded: tuple[Version, Segmenter] | None = None
+        self._loaded: tuple[tuple, Segmenter] | None = None
         self._turns = threading.Condition()
         self._busy = False
         self._waiting = 0
@@ -62,9 +62,11 @@ class SharedSegmenter:
             AngioSegError: when its weights are missing or not of this network.
         """
         version = self._versions.current()
-        if self._loaded is None or self._loaded[0] != version:
+        # Where the newest was moved away, another model may have come in its place under its number.
+        written = version.weights.stat().st_mtime_ns if version.weights.exists() else None
+        if self._loaded is None or self._loaded[0] != (version, written):
             self._loaded = None  # two models at once may not fit the memory
-            self._loaded = version, Segmenter(version.weights, self._device, bundle=version.bundle)
+            self._loaded = (version, written), Segmenter(version.weights, self._device, bundle=version.bundle)
         return self._loaded[1]
 
     def __call__(self, cine, frames, threshold: float | None = None) -> Segmentation:

@@ -115,10 +115,11 @@ def _in_thread(endpoint):
     def run(*args, **kwargs):
         done = False
         try:
-            for name in _JSON_OBJECTS:
-                if isinstance(kwargs.get(name), str):
-                    _check_json_object(name, kwargs[name])
-            for value in kwargs.values():
+            for name, value in kwargs.items():
+                if name in _JSON_OBJECTS and isinstance(value, str):
+                    _check_json_object(name, value)
+                elif isinstance(value, dict | list):
+                    _check_can_be_told(name, value)
                 for upload in value if isinstance(value, list) else [value]:
                     if isinstance(upload, UploadFile):
                         upload.filename = _plain_name(upload.filename)
@@ -149,8 +150,25 @@ def _check_json_object(name: str, text: str) -> None:
         value = json.loads(text or "{}")
     except ValueError as error:
         raise AngioSegError(f"`{name}` is not valid JSON: {error}.") from error
+    except RecursionError as error:
+        raise AngioSegError(f"`{name}` is nested too deeply.") from error
     if not isinstance(value, dict):
         raise AngioSegError(f"`{name}` must be a JSON object, as {{}}.")
+    _check_can_be_told(name, value)
+
+
+def _check_can_be_told(name: str, value: dict | list) -> None:
+    """What is kept comes back in replies, and one that cannot be written as JSON would fail for every client."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise AngioSegError(f"`{name}` is nested too deeply.") from error
+    except UnicodeEncodeError as error:
+        raise AngioSegError(f"`{name}` holds half a character (a lone surrogate).") from error
+    except ValueError as error:
+        raise AngioSegError(f"`{name}` holds a number that is not finite.") from error
+    except TypeError:  # uploads are no JSON
+        pass
 
 
 def _plain_name(name: str | None) -> str | None:

@@ -68,6 +68,7 @@ def serve(
     studies = _check(studies)
     if model is not None and not Path(model).is_file():
         raise AngioSegError(f"{model}: no such weights file.")
+    token = token and token.strip()  # as it comes in a request's header
     if token is not None and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable()):
         raise AngioSegError(f"The token must have {_SHORTEST_TOKEN} characters or more, all of them printable ASCII.")
     with _listen(host, port) as listener, _private_folder() as folder:

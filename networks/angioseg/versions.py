@@ -66,8 +66,7 @@ class Versions:
 
     def current(self) -> Version:
         """The newest version."""
-        numbers = [int(path.name) for path in self.root.glob("[1-9]*") if path.name.isdecimal()]
-        for number in sorted(numbers, reverse=True):
+        for number in sorted(self._numbers(), reverse=True):
             bundle = self.root / str(number)
             if (bundle / "models" / "model.pt").is_file():
                 return Version(number, bundle, bundle / "models" / "model.pt")
@@ -119,13 +118,16 @@ class Versions:
             shutil.rmtree(work, ignore_errors=True)
 
     def _publish(self, bundle: Path, result: Training) -> None:
-        number = self.current().number + 1
+        number = max(self._numbers(), default=0) + 1
         metadata = bundle / "configs" / "metadata.json"
         values = json.loads(metadata.read_text(encoding="utf-8"))
         name = f"{values['version']}+{number}"
         values["changelog"] = {**values["changelog"], name: str(result)}
         metadata.write_text(json.dumps({**values, "version": name}, indent=4), encoding="utf-8")
         os.replace(bundle, self.root / str(number))
+
+    def _numbers(self) -> list[int]:
+        return [int(path.name) for path in self.root.glob("[1-9]*") if path.name.isdecimal()]
 
     def _sweep(self) -> None:
         """Remove what a killed training left behind."""

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from PIL import Image
 
 EXAMPLES = int(os.environ.get("ANGIOSEG_GARBAGE", "3"))
+DEEP = b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 NAMES = ["run", "../evil", "/etc/hostname", "nobody", "", ".", "a/b", "x" * 300, "\x00", "%2e%2e"]
 
 
@@ -158,7 +159,7 @@ def test_names(place, method, path, query, name):
     assert outside(folder) == before
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b'{"a": ' * 2000, b"1" * 5000])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b'{"a": ' * 2000, b"1" * 5000, DEEP])
 @pytest.mark.parametrize(
     "path", ["/train/angioseg", "/activelearning/first", "/scoring/dice", "/batch/infer/other", "/angioseg/sample"]
 )
@@ -167,6 +168,43 @@ def test_bodies(place, path, body, kind):
     url, _ = place
     reply = requests.post(url + path, data=body, headers={"Content-Type": kind}, timeout=60)
     assert reply.status_code < 500, reply.text[:300]
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("NaN", "not finite"),
+        ("1e999", "not finite"),
+        ('"\\ud800"', "half a character"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+    ],
+    ids=["NaN", "infinite", "half a character", "deep"],
+)
+@pytest.mark.parametrize(
+    ("method", "path", "field"),
+    [
+        ("PUT", "/datastore/label?image=run&tag=final", "params"),
+        ("PUT", "/datastore/label/info?label=run&tag=final", "info"),
+        ("PUT", "/datastore/image/info?image=run", "info"),
+        ("POST", "/infer/angioseg?image=run", "params"),
+    ],
+)
+def test_what_cannot_be_told_again_is_not_kept(place, method, path, field, value, line):
+    url, _ = place
+    label = {"label": b"x"} if path.startswith("/datastore/label?") else {}
+    data = {field: f'{{"annotated_frames": [0], "note": {value}}}'}
+    reply = requests.request(method, url + path, data=data, files=label, timeout=60)
+    assert reply.status_code == 400
+    assert line in reply.json()["detail"]
+    assert requests.get(f"{url}/datastore/?output=all", timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b'{"foo": 1e999}', b'{"foo": NaN}'])
+def test_options_that_are_no_numbers_are_refused(place, body):
+    url, _ = place
+    reply = requests.post(f"{url}/scoring/dice", data=body, headers={"Content-Type": "application/json"}, timeout=60)
+    assert reply.status_code == 400
+    assert requests.get(f"{url}/scoring/", timeout=60).status_code < 500
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Cines that are removed while the server runs: told so, and nothing else suffers."""
 
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -8,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from angioseg.cine import Cine, read_label, write_cine, write_label
-from angioseg.paths import app_dir
+from angioseg.paths import app_dir, bundle_dir
 from angioseg.versions import Versions
 from fastapi import HTTPException
 from lib.archive import UNREACHABLE
@@ -81,6 +82,19 @@ def test_what_lies_in_the_working_folder_is_not_segmented_in_its_place(segmenter
     with pytest.raises(HTTPException) as caught:
         CineInferTask(segmenter, CineCache(1 << 20))({"image": ""})
     assert (caught.value.status_code, caught.value.detail) == (404, "The cine was removed a moment ago.")
+
+
+def test_another_model_under_the_number_of_one_that_was_moved_away_is_loaded(segmenter, weights, tmp_path):
+    version = tmp_path / "models" / "1"
+    loaded = []
+    for written in (1, 2):
+        shutil.copytree(bundle_dir(), version, ignore=shutil.ignore_patterns("*.pt"))
+        shutil.copy(weights, version / "models" / "model.pt")
+        os.utime(version / "models" / "model.pt", (written, written))
+        loaded.append(segmenter.load())
+        assert segmenter.load() is loaded[-1]
+        version.rename(tmp_path / f"away{written}")
+    assert loaded[0] is not loaded[1]
 
 
 def fails(error):

@@ -24,6 +24,7 @@ from angioseg.serve import serve, start_server
         (".", {"port": 70000}, "Cannot listen at port 70000: give --port a number from 0 to 65535."),
         (".", {"model": "no.pt"}, "no.pt: no such weights file."),
         (".", {"token": "short"}, "The token must have 8 characters or more"),
+        (".", {"token": "blanks  "}, "The token must have 8 characters or more"),
         (".", {"token": "pässword with umlaut"}, "The token must have 8 characters or more"),
         (".", {"host": "no.such.host.invalid"}, "Cannot listen at no.such.host.invalid port 8000"),
     ],

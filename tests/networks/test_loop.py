@@ -104,7 +104,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path):
     assert (refused.exit_code, "nofile.pt: no such weights file" in refused.output) == (1, True)
     (tmp_path / "loop.json").unlink()
     write_points(tmp_path / "loop.csv", POINTS)
-    result = CliRunner().invoke(app, ["simulate-loop", *small])
+    result = CliRunner().invoke(app, ["simulate-loop", *small, "--strategies", "cine,random,cine"])
     assert result.exit_code == 0, result.output
     assert read_points(tmp_path / "loop.csv") == POINTS
     assert Image.open(tmp_path / "loop.png").size == (960, 600)
@@ -121,7 +121,7 @@ def test_one_seed_is_drawn_too(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "line"),
-    [(["--strategies", "cine,best"], "'best'"), (["--size", "9"], "'9'"), (["--rounds", "0"], "--rounds")],
+    [(["--strategies", "cine,best"], "'best'"), (["--size", "9"], "'9'"), (["--rounds", "0"], "--rounds"), (["--learning-rate", "-1"], "--learning-rate")],
 )
 def test_wrong_options_are_told(tmp_path, options, line):
     result = CliRunner().invoke(app, ["simulate-loop", "-o", str(tmp_path / "out"), *options])

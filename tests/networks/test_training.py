@@ -99,3 +99,11 @@ def test_frames_without_vessel_do_not_do(tmp_path, clips, side, line):
     with pytest.raises(AngioSegError, match=line):
         versions.train(*((clips, empty) if side == "val" else (empty, clips)), **SMALL, max_epochs=1)
     assert list(versions.root.iterdir()) == []
+
+
+def test_a_version_that_lost_its_weights_is_not_in_the_next_ones_way(tmp_path, clips, spoilt):
+    versions = Versions(tmp_path / "models", spoilt)
+    (versions.root / "1").mkdir(parents=True)
+    (versions.root / "1" / "notes.txt").touch()
+    result = versions.train(clips[:1], clips[1:], **SMALL, max_epochs=1, iterations_per_epoch=3)
+    assert (result.better, versions.current().number) == (True, 2)

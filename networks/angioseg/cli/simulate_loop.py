@@ -50,7 +50,7 @@ def _simulate_loop(
     iterations: Annotated[int, typer.Option(min=1, help="Steps an epoch.")] = 8,
     batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 4,
     crop: Annotated[int, typer.Option(min=64, help="Side of the windows.")] = 192,
-    learning_rate: Annotated[float, typer.Option(help="The highest of each training.")] = 3e-4,
+    learning_rate: Annotated[float, typer.Option(min=1e-9, help="The highest of each training.")] = 3e-4,
     start: Annotated[
         str,
         typer.Option(
@@ -68,7 +68,7 @@ def _simulate_loop(
     from angioseg.paths import bundle_dir
     from angioseg.selection import STRATEGIES
 
-    names = strategies.split(",")
+    names = list(dict.fromkeys(strategies.split(",")))
     for name in names:
         if name not in (*STRATEGIES, EVERYTHING):
             known = ", ".join((*STRATEGIES, EVERYTHING))
