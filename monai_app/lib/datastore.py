@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from angioseg.cine import CINE_SUFFIXES, LABEL_ENDINGS, Cine, CineError, is_cine, read_cine, read_label, write_label
+from angioseg.cine import LABEL_ENDINGS, Cine, CineError, is_cine, read_cine, read_label, write_label
 from angioseg.cine.atomic import replacing
-from angioseg.cine.suffixes import PICTURE
+from angioseg.cine.suffixes import PICTURE, cine_suffix
 from angioseg.paths import MODELS
 from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
@@ -123,7 +123,7 @@ class CineDatastore(LocalDatastore):
                 raise
             logger.warning("A labelled cine is left out: %s", error.detail)
             return {}
-        suffix = "" if Path(image).is_dir() else _suffix(image)
+        suffix = "" if Path(image).is_dir() else cine_suffix(image)
         return {f"image/{image_id}{suffix}": image, f"label/{Path(label).name}": label}
 
     def get_image_uri(self, image_id):
@@ -161,7 +161,7 @@ class CineDatastore(LocalDatastore):
             HTTPException: 400, when it is no cine; 409, when the id is that of a cine with other pixels.
         """
         check_id(image_id, "image id")
-        name = check_id(image_id + _suffix(image_filename), "image id")
+        name = check_id(image_id + cine_suffix(image_filename), "image id")
         if name in (self._datastore.labels_dir, MODELS):
             raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
         if name.lower().endswith(LABEL_ENDINGS):
@@ -475,7 +475,7 @@ def _name_cines(paths: list[str], known: dict[str, str]) -> dict[str, str]:
         if path in given:
             continue
         flat = path.replace("/", "__")
-        candidates = [flat.removesuffix(_suffix(path)), flat]
+        candidates = [flat.removesuffix(cine_suffix(path)), flat]
         number = 2
         while candidates[0] in named or not is_id(candidates[0]):
             candidates.pop(0)
@@ -484,12 +484,6 @@ def _name_cines(paths: list[str], known: dict[str, str]) -> dict[str, str]:
                 number += 1
         named[candidates[0]] = path
     return dict(sorted(named.items()))
-
-
-def _suffix(path: str) -> str:
-    """The ending of a cine's file, as the file writes it, or ""."""
-    endings = [suffix for suffix in CINE_SUFFIXES if path.lower().endswith(suffix)]
-    return path[-len(max(endings, key=len)) :] if endings else ""
 
 
 def _checked_info(info: dict) -> dict:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from angioseg.cine import Cine, CineError, read_label, write_label
-from angioseg.demo import dice
+from angioseg.metrics import dice
 
 __all__ = ["Predictions"]
 

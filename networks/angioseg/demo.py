@@ -6,28 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 from .errors import AngioSegError
 from .paths import slicer_dir
 
-__all__ = ["dice", "run_demo"]
+__all__ = ["run_demo"]
 
 _FRAMES = 40
-
-
-def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Dice coefficient of all pixels given, frames without vessel included.
-
-    Args:
-        prediction: 0 or 1, any shape.
-        truth: 0 or 1, the same shape.
-
-    Returns:
-        2 |X and Y| / (|X| + |Y|); 1 when both are empty.
-    """
-    both = int(np.count_nonzero(prediction)) + int(np.count_nonzero(truth))
-    return 2 * int(np.count_nonzero(np.logical_and(prediction, truth))) / both if both else 1.0
 
 
 def run_demo(out: Path, seed: int = 3, model: Path | None = None, frames: int = _FRAMES) -> dict:
@@ -51,6 +35,7 @@ def run_demo(out: Path, seed: int = 3, model: Path | None = None, frames: int = 
     from .cine import read_cine, write_label
     from .cli.progress import show_progress
     from .keyframes import FrameMeasure, KeyFrame
+    from .metrics import dice
     from .pictures import save_frames_csv, save_key_frame, save_overlay_video
     from .serve import start_server
     from .simulation import simulate_clip, write_xa_dicom

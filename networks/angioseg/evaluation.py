@@ -19,6 +19,7 @@ from monai.metrics import get_confusion_matrix
 from PIL import Image
 
 from .cine import Cine
+from .cine.times import assumed_times
 from .data import patient_key, read_clip
 from .errors import AngioSegError
 from .frangi import frangi_mask
@@ -150,7 +151,7 @@ def network_predictor(segmenter: Segmenter) -> Predictor:
     """A segmenter's masks, just as ``angioseg segment`` makes them."""
 
     def predict(image: np.ndarray, frames: Sequence[int]) -> np.ndarray:
-        cine = Cine(frames=np.ascontiguousarray(image), times_ms=np.arange(len(image)) * (1000 / 15))
+        cine = Cine(frames=np.ascontiguousarray(image), times_ms=assumed_times(len(image))[0])
         mask = np.zeros(image.shape, np.uint8)
         for first, last in _runs(frames):
             mask[first : last + 1] = segmenter(cine, [first, last]).mask[first : last + 1]
@@ -249,7 +250,7 @@ def evaluate_clips(
             scores = score_clip(masks[model], truth, frames)
             key_frame = None
             if lengths is not None:
-                times_ms = np.arange(len(image)) * (1000 / 15)  # the first choice does not depend on the times
+                times_ms = assumed_times(len(image))[0]  # the first choice does not depend on the times
                 key_frame = score_key_frame(image, masks[model], times_ms, lengths)
             results[model].append(CineResult(name, unit, scores, figures_of(scores), key_frame))
         window = grey_window(image)

@@ -21,9 +21,9 @@ from PIL import Image, ImageDraw, ImageFont
 from .cine import Cine, write_cine, write_label
 from .cine.atomic import replacing
 from .data import split_by_patient
-from .demo import dice
 from .errors import AngioSegError
 from .intervals import Interval, mean_interval
+from .metrics import dice
 from .nets import CENet3D2D, load_weights, save_weights
 from .paths import bundle_dir
 from .segmentation import Segmenter

@@ -38,6 +38,7 @@ __all__ = [
     "compute_hd95",
     "compute_overlap",
     "compute_temporal_change",
+    "dice",
 ]
 
 _MONAI_NAMES = {
@@ -68,6 +69,20 @@ def compute_overlap(confusion: torch.Tensor) -> dict[str, float]:
     values = {name: compute_confusion_matrix_metric(known, total).item() for name, known in _MONAI_NAMES.items()}
     background = compute_confusion_matrix_metric("threat score", total[[2, 3, 0, 1]]).item()
     return {**values, "mean_iou": (values["iou"] + background) / 2}
+
+
+def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Dice coefficient of all pixels given, frames without vessel included.
+
+    Args:
+        prediction: 0 or 1, any shape.
+        truth: 0 or 1, the same shape.
+
+    Returns:
+        2 |X and Y| / (|X| + |Y|); 1 when both are empty.
+    """
+    both = int(np.count_nonzero(prediction)) + int(np.count_nonzero(truth))
+    return 2 * int(np.count_nonzero(np.logical_and(prediction, truth))) / both if both else 1.0
 
 
 def compute_auc(y_pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .cine import Cine
 from .cine.atomic import replacing
+from .cine.times import ASSUMED_FPS
 from .keyframes import FrameMeasure, KeyFrame
 
 __all__ = ["draw_frame", "grey_window", "save_frames_csv", "save_key_frame", "save_overlay_video"]
@@ -154,7 +155,7 @@ def _ticks(times_ms: np.ndarray) -> tuple[list[int], int]:
     if (steps > 0).any():
         usual = float(np.median(steps[steps > 0]))
     else:
-        usual = 1000 / 15
+        usual = 1000 / ASSUMED_FPS
         steps = np.full(len(steps), usual)
     lasting = np.clip(np.append(steps, usual), 1.0, 1000 * _LONGEST_S)
     ends = np.round(np.cumsum(lasting) * (_TICKS / 1000)).astype(int).tolist()

@@ -176,7 +176,7 @@ def _private_folder() -> Iterator[str]:
 
 
 def _configure(studies: str, port: int, conf: dict, folder: str) -> None:
-    """The platform reads its settings from the environment when it is imported; its training processes do too."""
+    """The platform reads its settings from the environment when it is imported."""
     os.environ.update(
         MONAI_LABEL_APP_DIR=str(app_dir()),
         MONAI_LABEL_STUDIES=studies,

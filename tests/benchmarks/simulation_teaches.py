@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from angioseg.cine import read_cine
-from angioseg.demo import dice
+from angioseg.metrics import dice
 from angioseg.simulation import simulate_clip
 from monai.data import DataLoader, Dataset
 from monai.losses import DiceCELoss

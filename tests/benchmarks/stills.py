@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 from angioseg.cine import Cine, read_cine
-from angioseg.demo import dice
 from angioseg.errors import AngioSegError
 from angioseg.frangi import frangi_mask
+from angioseg.metrics import dice
 from angioseg.segmentation import Segmenter
 
 SIGMAS = [(4.0,), (5.0,), (6.0,), (7.0,), (4.0, 6.0)]

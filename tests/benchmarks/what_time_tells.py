@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 from angioseg.cine import Cine
-from angioseg.demo import dice
 from angioseg.errors import AngioSegError
 from angioseg.intervals import mean_interval
+from angioseg.metrics import dice
 from angioseg.segmentation import Segmenter
 from angioseg.simulation import simulate_clip
 from scipy.stats import binomtest

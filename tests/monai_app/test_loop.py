@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 import requests
 from angioseg.cine import Cine, read_label, write_cine, write_label
-from angioseg.demo import dice
+from angioseg.metrics import dice
 from angioseg.serve import start_server
 from angioseg.simulation import simulate_clip, write_xa_dicom
 

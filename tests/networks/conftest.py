@@ -7,6 +7,16 @@ import numpy as np
 import pytest
 
 
+@pytest.fixture(scope="session")
+def small_clips(tmp_path_factory) -> Path:
+    """A folder of two simulated clips with their labels; not to be written to."""
+    from angioseg.simulation import write_dataset
+
+    folder = tmp_path_factory.mktemp("clips")
+    write_dataset(folder, [{"seed": seed, "frames": 4, "size": (64, 64)} for seed in (3, 4)])
+    return folder
+
+
 @pytest.fixture
 def write_dicom(tmp_path) -> Callable[..., Path]:
     """Writes frames (T, H, W) or (T, H, W, 3) as an uncompressed XA file; further arguments are header values.

@@ -15,7 +15,6 @@ from angioseg.errors import AngioSegError, mendable, unwrapped
 from angioseg.handlers import MemoryAdvice, TrainingCheckpoint
 from angioseg.nets import CENet3D2D, load_weights
 from angioseg.paths import bundle_dir
-from angioseg.simulation import write_dataset
 from ignite.engine import Engine
 from monai.bundle import ConfigWorkflow
 from monai.engines import SupervisedEvaluator
@@ -32,13 +31,6 @@ SMALL = {
     "pretrained": False,
     "num_workers": 0,
 }
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clips")
-    write_dataset(folder, [{"seed": seed, "frames": 4, "size": (64, 64)} for seed in (3, 4)])
-    return folder
 
 
 def run(names, **values):
@@ -76,10 +68,10 @@ def environment():
 
 
 @pytest.fixture(scope="module")
-def trained(clips, environment, tmp_path_factory):
+def trained(small_clips, environment, tmp_path_factory):
     """A training that nobody disturbed."""
     folder = tmp_path_factory.mktemp("trained")
-    parser = run(["train.json"], dataset_dir=str(clips), ckpt_dir=str(folder))
+    parser = run(["train.json"], dataset_dir=str(small_clips), ckpt_dir=str(folder))
     return folder, parser.get_parsed_content("validate#evaluator").state
 
 
@@ -96,8 +88,8 @@ def test_what_a_training_leaves(trained):
     assert last["best_metric"] == validation.best_metric
 
 
-def test_a_killed_training_goes_on_as_if_nothing_had_been(trained, clips, environment, tmp_path):
-    values = {"dataset_dir": str(clips), "ckpt_dir": str(tmp_path), "resume": True}
+def test_a_killed_training_goes_on_as_if_nothing_had_been(trained, small_clips, environment, tmp_path):
+    values = {"dataset_dir": str(small_clips), "ckpt_dir": str(tmp_path), "resume": True}
     with open(os.devnull, "w") as nowhere:
         process = subprocess.Popen(command(["train.json"], **values), env=environment, stdout=nowhere, stderr=nowhere)
         while not (tmp_path / "last.pt").is_file():
@@ -122,11 +114,11 @@ def figures(folder):
 
 
 @pytest.fixture(scope="module")
-def evaluated(trained, clips, tmp_path_factory):
+def evaluated(trained, small_clips, tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluated")
     run(
         ["train.json", "evaluate.json"],
-        dataset_dir=str(clips),
+        dataset_dir=str(small_clips),
         ckpt_dir=str(trained[0]),
         model=str(trained[0] / "best.pt"),
         output_dir=str(out),
@@ -146,12 +138,12 @@ def test_evaluation_gives_the_figure_of_the_training(trained, evaluated):
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
 
 
-def test_two_processes_evaluate_as_one(trained, evaluated, clips, environment, tmp_path):
+def test_two_processes_evaluate_as_one(trained, evaluated, small_clips, environment, tmp_path):
     subprocess.run(
         command(
             ["train.json", "evaluate.json", "multi_gpu_evaluate.json"],
             launcher=TORCHRUN,
-            dataset_dir=clips,
+            dataset_dir=small_clips,
             ckpt_dir=trained[0],
             model=trained[0] / "best.pt",
             output_dir=tmp_path,
@@ -163,8 +155,8 @@ def test_two_processes_evaluate_as_one(trained, evaluated, clips, environment, t
     assert figures(tmp_path) == pytest.approx(evaluated, abs=1e-6, nan_ok=True)
 
 
-def test_two_processes_train_one_network(clips, environment, tmp_path):
-    values = {"dataset_dir": clips, "ckpt_dir": tmp_path, "max_epochs": 2, "tensorboard": False}
+def test_two_processes_train_one_network(small_clips, environment, tmp_path):
+    values = {"dataset_dir": small_clips, "ckpt_dir": tmp_path, "max_epochs": 2, "tensorboard": False}
     names = ["train.json", "multi_gpu_train.json"]
     subprocess.run(command(names, launcher=TORCHRUN, **values), env=environment, check=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt", "model.pt"]
@@ -176,9 +168,9 @@ def test_two_processes_train_one_network(clips, environment, tmp_path):
     assert set(network.state_dict()) == set(last["model"])
 
 
-def test_figures_are_kept_in_mlflow(clips, environment, tmp_path):
+def test_figures_are_kept_in_mlflow(small_clips, environment, tmp_path):
     mlflow = pytest.importorskip("mlflow", reason='pip install "angioseg[mlflow]"')
-    values = {"dataset_dir": str(clips), "ckpt_dir": str(tmp_path / "run"), "max_epochs": 2, "tensorboard": False}
+    values = {"dataset_dir": str(small_clips), "ckpt_dir": str(tmp_path / "run"), "max_epochs": 2, "tensorboard": False}
     parser = run(["train.json", "mlflow.json"], **values)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/run/mlruns.db")
     runs = client.search_runs([client.get_experiment_by_name("angioseg").experiment_id])
@@ -189,11 +181,11 @@ def test_figures_are_kept_in_mlflow(clips, environment, tmp_path):
 
 
 @pytest.mark.parametrize(("labelled", "line"), [(False, "no labelled clips here"), (True, "two cines or more")])
-def test_a_data_set_that_does_not_do_is_refused_before_the_first_step(clips, tmp_path, labelled, line):
+def test_a_data_set_that_does_not_do_is_refused_before_the_first_step(small_clips, tmp_path, labelled, line):
     data = tmp_path / "data"
     data.mkdir()
     if labelled:
-        shutil.copytree(clips / "clip_0000", data / "clip_0000")
+        shutil.copytree(small_clips / "clip_0000", data / "clip_0000")
     with pytest.raises(RuntimeError) as raised:
         run(["train.json"], dataset_dir=str(data), ckpt_dir=str(tmp_path / "run"))
     assert line in str(mendable(raised.value))
@@ -278,10 +270,10 @@ def test_other_errors_stay_what_they_are():
         trainer.run([0])
 
 
-def test_the_papers_recipe(clips, environment, tmp_path):
+def test_the_papers_recipe(small_clips, environment, tmp_path):
     parser = run(
         ["train.json", "recipe_paper.json"],
-        dataset_dir=str(clips),
+        dataset_dir=str(small_clips),
         ckpt_dir=str(tmp_path),
         max_epochs=1,
         batch_size=4,

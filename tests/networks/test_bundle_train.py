@@ -7,33 +7,27 @@ from angioseg.nets import CENet3D2D, load_weights
 from angioseg.paths import bundle_dir
 from angioseg.simulation import write_dataset
 from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.data import MetaTensor
 
 CONFIGS = bundle_dir() / "configs"
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clips")
-    write_dataset(folder, [{"seed": seed, "frames": 4, "size": (64, 64)} for seed in (3, 4)])
-    return folder
-
-
 @pytest.mark.parametrize("source", ["folder", "stream", "stream with labelled cines beside"])
-def test_training_writes_weights_that_load(source, clips, tmp_path):
+def test_training_writes_weights_that_load(source, small_clips, tmp_path):
     small = {"batch_size": 1, "crop": [192, 192], "iterations_per_epoch": 2, "max_epochs": 2, "val_frames": 1}
     configs = ["train.json"]
     if source != "folder":
         configs.append("stream.json")
         small |= {"stream_frames": 3, "stream_size": [64, 64]}
     if "beside" in source:
-        small["beside_dir"] = str(clips)
+        small["beside_dir"] = str(small_clips)
     workflow = ConfigWorkflow(
         config_file=[str(CONFIGS / name) for name in configs],
         meta_file=str(CONFIGS / "metadata.json"),
         logging_file=False,
         workflow_type="train",
         bundle_root=str(bundle_dir()),
-        dataset_dir=str(clips),
+        dataset_dir=str(small_clips),
         ckpt_dir=str(tmp_path),
         output=str(tmp_path / "model.pt"),
         device="$torch.device('cpu')",
@@ -62,9 +56,19 @@ def configured(folder, names=("train.json",), **values):
     return parser
 
 
+@pytest.mark.parametrize("neighbors", [0, 2])
+def test_frames_are_prepared_as_for_inference(small_clips, neighbors):
+    frames = np.random.default_rng(0).integers(0, 255, (2 * neighbors + 1, 96, 128)).astype(np.uint8)
+    item = {"image": torch.from_numpy(frames), "label": torch.zeros(frames.shape, dtype=torch.uint8)}
+    training = configured(small_clips, num_neighbors=neighbors).get_parsed_content("validate#preprocessing")
+    inference = configured(small_clips, ["inference.json"]).get_parsed_content("frame_preprocessing")
+    window = training({**item, "frame": neighbors})["image"][0]
+    assert torch.equal(window, inference({"image": MetaTensor(item["image"])})["image"].as_tensor())
+
+
 @pytest.mark.parametrize("side", [300, 448, 512, 769], ids=lambda side: f"from {side}")
-def test_labels_are_brought_to_the_grid_where_the_image_is(side, clips):
-    to_grid = configured(clips).get_parsed_content("to_grid")
+def test_labels_are_brought_to_the_grid_where_the_image_is(side, small_clips):
+    to_grid = configured(small_clips).get_parsed_content("to_grid")
     middle = np.array([0.31 * side, 0.62 * side])
     rows, columns = np.ogrid[:side, :side]
     disc = ((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 < (side / 10) ** 2).astype(np.uint8)[None]
@@ -87,8 +91,8 @@ def test_frames_to_validate_on_are_not_all_of_one_phase(tmp_path):
     assert sum(bool(frames[index]["label"].any()) for index in range(8)) >= 4
 
 
-def test_a_stream_brings_each_clip_to_the_grid_once(clips):
-    parser = configured(clips, ("train.json", "stream.json"), stream_frames=3, stream_size=[96, 64], grid=[48, 48])
+def test_a_stream_brings_each_clip_to_the_grid_once(small_clips):
+    parser = configured(small_clips, ("train.json", "stream.json"), stream_frames=3, stream_size=[96, 64], grid=[48, 48])
     stream = parser.get_parsed_content("train#dataset")
     shapes = []
     stream.transform = lambda item: shapes.append((item["image"].shape, item["label"].shape))
@@ -97,9 +101,9 @@ def test_a_stream_brings_each_clip_to_the_grid_once(clips):
 
 
 @pytest.mark.parametrize("part", ["train", "validate"])
-def test_the_network_and_the_loss_get_plain_tensors(part, clips):
+def test_the_network_and_the_loss_get_plain_tensors(part, small_clips):
     """On a MetaTensor each step of network and loss would copy the meta data, and each item's be sent apart."""
-    preprocessing = configured(clips, num_neighbors=1).get_parsed_content(f"{part}#preprocessing")
+    preprocessing = configured(small_clips, num_neighbors=1).get_parsed_content(f"{part}#preprocessing")
     frames = torch.zeros(3, 64, 64, dtype=torch.uint8)
     item = preprocessing({"image": frames, "label": frames, "frame": 1})
     assert {key: (type(value), value.dtype, value.ndim) for key, value in item.items()} == {

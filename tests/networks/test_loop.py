@@ -121,7 +121,12 @@ def test_one_seed_is_drawn_too(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "line"),
-    [(["--strategies", "cine,best"], "'best'"), (["--size", "9"], "'9'"), (["--rounds", "0"], "--rounds"), (["--learning-rate", "-1"], "--learning-rate")],
+    [
+        (["--strategies", "cine,best"], "'best'"),
+        (["--size", "9"], "'9'"),
+        (["--rounds", "0"], "--rounds"),
+        (["--learning-rate", "-1"], "--learning-rate"),
+    ],
 )
 def test_wrong_options_are_told(tmp_path, options, line):
     result = CliRunner().invoke(app, ["simulate-loop", "-o", str(tmp_path / "out"), *options])

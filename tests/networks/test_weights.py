@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from angioseg.cine import Cine, read_cine
-from angioseg.demo import dice
+from angioseg.metrics import dice
 from angioseg.segmentation import Segmenter
 from angioseg.simulation import simulate_clip
 

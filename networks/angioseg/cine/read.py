@@ -8,7 +8,7 @@ from pathlib import Path
 
 from angioseg.cine.cine import Cine, CineError
 from angioseg.cine.order import natural_order
-from angioseg.cine.suffixes import CINE_SUFFIXES, DICOM, ITK, LABEL_ENDINGS, NRRD, PICTURE, VIDEO
+from angioseg.cine.suffixes import CINE_SUFFIXES, DICOM, ITK, LABEL_ENDINGS, NRRD, PICTURE, VIDEO, cine_suffix
 from angioseg.paths import DATASTORE, MODELS
 
 __all__ = ["cines_in", "is_cine", "read_cine"]
@@ -116,9 +116,8 @@ def _read_file(path: Path) -> Cine:
         raise CineError(f"{path}: no such file or folder")
     if path.stat().st_size == 0:
         raise CineError(f"{path}: is empty")
-    lower = path.name.lower()
-    suffix = max((s for s in CINE_SUFFIXES if lower.endswith(s)), key=len, default="")
-    name = path.name[: len(path.name) - len(suffix)]
+    suffix = cine_suffix(path.name)
+    name, suffix = path.name.removesuffix(suffix), suffix.lower()
     from angioseg.cine import dicom
 
     if suffix in DICOM or dicom.is_dicom(path):

@@ -1,6 +1,6 @@
 """Endings of the files that are read as cines, and of their labels."""
 
-__all__ = ["CINE_SUFFIXES", "DICOM", "ITK", "LABEL_ENDINGS", "NRRD", "PICTURE", "VIDEO"]
+__all__ = ["CINE_SUFFIXES", "DICOM", "ITK", "LABEL_ENDINGS", "NRRD", "PICTURE", "VIDEO", "cine_suffix"]
 
 DICOM = (".dcm", ".dicom", ".ima")
 VIDEO = (".mp4", ".m4v", ".avi", ".wmv", ".mov", ".mkv")
@@ -13,3 +13,9 @@ CINE_SUFFIXES = DICOM + VIDEO + NRRD + ITK + PICTURE
 
 LABEL_ENDINGS = ("_label.nrrd", "_seg.nrrd", ".seg.nrrd")
 """What follows a cine's name in the name of its label: of training data, of ``angioseg segment``, of 3D Slicer."""
+
+
+def cine_suffix(name: str) -> str:
+    """The ending of a cine's name or path, as it is written there; "" where it is none of :data:`CINE_SUFFIXES`."""
+    endings = [suffix for suffix in CINE_SUFFIXES if name.lower().endswith(suffix)]
+    return name[-len(max(endings, key=len)) :] if endings else ""

@@ -8,6 +8,7 @@ import typer
 
 from .output import output_folder
 from .progress import show_progress
+from .sizes import rows_columns
 from .speaking import clear_errors, note, printable, tell_table
 
 __all__ = ["add_to"]
@@ -100,10 +101,9 @@ def _weights(texts: list[str]) -> dict[int, list[Path]]:
 def _plan(clips: int | None, frames: int | None, size: str) -> list[dict[str, Any]]:
     from angioseg.simulation import clip_seed, plan_dataset
 
-    if not (match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)):
-        raise typer.BadParameter(f"{size!r}: give rows x columns, as 512x512.", param_hint="'--size'")
+    shape = rows_columns(size)
     if clips is None:
         plan = plan_dataset("setv", _SEED)
         return plan if frames is None else [{**clip, "frames": frames} for clip in plan]
-    options = {"frames": frames, "size": (int(match[1]), int(match[2]))}
+    options = {"frames": frames, "size": shape}
     return [{"seed": clip_seed(_SEED, index), **options} for index in range(clips)]

@@ -1,6 +1,5 @@
 """``angioseg simulate``: angiograms with exact truth."""
 
-import re
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from angioseg.errors import AngioSegError
 
 from .output import output_folder
 from .progress import show_progress
+from .sizes import rows_columns
 from .speaking import clear_errors, counted
 
 __all__ = ["add_to"]
@@ -49,15 +49,14 @@ def _simulate(
     A moving tree, contrast that flows in and out, a background of ribs, spine and catheter. Seeds from 100000 on are
     for training, those below for tests. A preset says by itself how many clips there are, how long and how large.
     """
-    if not (match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)):
-        raise typer.BadParameter(f"{size!r}: give rows x columns, as 512x512.", param_hint="'--size'")
+    shape = rows_columns(size)
     with output_folder(out), show_progress("simulating") as progress:
         if any(out.glob("clip_[0-9]*")):
             raise AngioSegError(f"{out}: holds simulated clips already; give another folder.")
         from angioseg.simulation import clip_seed, plan_dataset, simulate_clip, write_dataset, write_xa_dicom
 
         if preset is None:
-            options = {"frames": frames, "size": (int(match[1]), int(match[2])), "fps": fps}
+            options = {"frames": frames, "size": shape, "fps": fps}
             plan = [{"seed": clip_seed(seed, index), **options} for index in range(clips)]
         else:
             plan = plan_dataset(preset, seed)

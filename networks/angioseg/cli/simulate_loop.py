@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from angioseg.errors import AngioSegError
 
 from .output import output_folder
 from .progress import show_progress
+from .sizes import rows_columns
 from .speaking import clear_errors
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ def _simulate_loop(
         if name not in (*STRATEGIES, EVERYTHING):
             known = ", ".join((*STRATEGIES, EVERYTHING))
             raise typer.BadParameter(f"{name!r}: give {known}.", param_hint="'--strategies'")
-    if not (match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)):
-        raise typer.BadParameter(f"{size!r}: give rows x columns, as 192x192.", param_hint="'--size'")
-    rows_columns = (int(match[1]), int(match[2]))
+    shape = rows_columns(size)
     loop = {"clips": clips, "held_out": held_out, "frames": frames, "noise": noise}
     loop |= {"rounds": rounds, "per_round": per_round, "batch_size": batch_size, "learning_rate": learning_rate}
     loop |= {"max_epochs": epochs, "iterations_per_epoch": iterations, "crop": [crop, crop]}
@@ -93,8 +91,8 @@ def _simulate_loop(
                 name,
                 seed,
                 weights,
-                size=rows_columns,
-                grid=rows_columns,
+                size=shape,
+                grid=shape,
                 progress=lambda done, _, number=number: progress(number * rounds + done, len(runs) * rounds),
                 device=device,
                 **loop,
@@ -128,7 +126,7 @@ def _same_settings(path: Path, settings: dict, begun: bool) -> None:
 
 
 def _tell(points: "list[Point]") -> None:
-    from angioseg.loop import compare, frames_needed
+    from angioseg.loop import EVERYTHING, compare, frames_needed
 
     for strategy, needed in frames_needed(points).items():
         reached = [f"{frames:.1f}" for frames in needed.values() if frames is not None]
@@ -137,7 +135,7 @@ def _tell(points: "list[Point]") -> None:
             + (f", with {', '.join(reached)} frames" if reached else "")
         )
     names = {point.strategy for point in points}
-    for other in sorted(names - {"cine", "all"}) if "cine" in names else []:
+    for other in sorted(names - {"cine", EVERYTHING}) if "cine" in names else []:
         found = compare(points, "cine", other)
         if not found.units:
             continue  # no seed of both yet

@@ -12,7 +12,7 @@ from typing import Any
 from ..cine import is_cine
 from ..cine.dicom import is_dicom, looks_like_dataset
 from ..cine.pictures import frame_files
-from ..cine.suffixes import CINE_SUFFIXES, LABEL_ENDINGS
+from ..cine.suffixes import LABEL_ENDINGS, cine_suffix
 from ..errors import AngioSegError
 from ..paths import DATASTORE
 
@@ -94,8 +94,7 @@ def _frame_numbers(files: Sequence[Path]) -> list[int]:
 def label_beside(cine: str | Path) -> Path | None:
     """The label that lies beside a cine under its name; None where there is none."""
     cine = Path(cine)
-    ending = max((s for s in CINE_SUFFIXES if cine.name.lower().endswith(s)), key=len, default="")
-    name = cine.name[: len(cine.name) - len(ending)] if cine.is_file() else cine.name
+    name = cine.name.removesuffix(cine_suffix(cine.name)) if cine.is_file() else cine.name
     labels = (cine.with_name(name + label) for label in LABEL_ENDINGS)
     return next((label for label in labels if label.is_file()), None)
 
