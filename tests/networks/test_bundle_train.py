@@ -92,7 +92,9 @@ def test_frames_to_validate_on_are_not_all_of_one_phase(tmp_path):
 
 
 def test_a_stream_brings_each_clip_to_the_grid_once(small_clips):
-    parser = configured(small_clips, ("train.json", "stream.json"), stream_frames=3, stream_size=[96, 64], grid=[48, 48])
+    parser = configured(
+        small_clips, ("train.json", "stream.json"), stream_frames=3, stream_size=[96, 64], grid=[48, 48]
+    )
     stream = parser.get_parsed_content("train#dataset")
     shapes = []
     stream.transform = lambda item: shapes.append((item["image"].shape, item["label"].shape))
