@@ -125,7 +125,7 @@ class CineSequence:
         shown = np.array([float(self.indexValue(frame)) * scale for frame in range(self.numFrames)])
         exact = np.array((self.sequence.GetAttribute(_TIMES_ATTRIBUTE) or "").split(), dtype=np.float64)
         # Whoever edited the sequence since then did not edit the attribute.
-        if exact.shape == shown.shape and np.allclose(exact, shown, rtol=0, atol=0.51):
+        if exact.shape == shown.shape and np.allclose(_toldApart(exact), shown, rtol=0, atol=0.51):
             shown = exact
         return shown - shown[0]
 
@@ -158,7 +158,7 @@ def createCine(
 
     Args:
         frames: (T, H, W) uint8, uint16 or int16, vessels dark.
-        timesMs: T frame times, growing by more than a millisecond each.
+        timesMs: T frame times that never go back.
         spacing: (row spacing, column spacing) in mm, or (1, 1).
         pixelSizeSource: where the spacing comes from: ``"calibrated"``, ``"imager"`` (detector) or ``"unknown"``.
         name: what the user sees; no patient's name.
@@ -189,7 +189,7 @@ def createCine(
     volume.SetSpacing(spacing[1], spacing[0], 1.0)
     image = vtk.vtkImageData()
     volume.SetAndObserveImageData(image)
-    for frame, time in zip(frames, times, strict=True):
+    for frame, time in zip(frames, _toldApart(times), strict=True):
         fillImage(image, frame)
         sequence.SetDataNodeAtValue(volume, f"{time / 1000.0:.3f}")
     storage = scene.AddNode(slicer.vtkMRMLVolumeSequenceStorageNode())
@@ -238,13 +238,18 @@ def _check(frames: np.ndarray, times: np.ndarray, spacing: tuple[float, float], 
         raise CineUnusable(f"a cine is (T, H, W) of {', '.join(_DTYPES)}; this is {frames.dtype} of {frames.shape}")
     if times.shape != frames.shape[:1]:
         raise CineUnusable(f"the cine has {len(frames)} frames but {times.size} frame times")
-    # Slicer tells items apart by their index value, to a millisecond.
-    if not np.isfinite(times).all() or (np.diff(np.round(times)) <= 1).any():
-        raise CineUnusable("frame times must be numbers that grow by more than a millisecond each")
+    if not np.isfinite(times).all() or (np.diff(times) < 0).any():
+        raise CineUnusable("frame times must be numbers that never go back")
     if source not in PIXEL_SIZE_SOURCES:
         raise CineUnusable(f"pixel size source {source!r} is none of {', '.join(PIXEL_SIZE_SOURCES)}")
     if len(spacing) != 2 or not np.isfinite(spacing).all() or min(spacing) <= 0:
         raise CineUnusable(f"spacing {spacing} is not two positive numbers (row, column)")
+
+
+def _toldApart(times: np.ndarray) -> np.ndarray:
+    """Frame times in whole milliseconds, moved where they must be: Slicer tells items apart by two milliseconds."""
+    apart = 2.0 * np.arange(len(times))
+    return np.maximum.accumulate(np.round(times) - apart) + apart
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import re
-import tempfile
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -205,10 +205,9 @@ def _replacing(path: Path, write: Callable[[Path], object]) -> Path:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Slicer's writers go by the ending.
-        handle, name = tempfile.mkstemp(prefix=".angioseg-", suffix="".join(path.suffixes[-2:]), dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        # Slicer's writers go by the ending. Not mkstemp, whose files nobody else may read.
+        temporary = path.with_name(f".angioseg-{uuid.uuid4().hex[:8]}{''.join(path.suffixes[-2:])}")
+        temporary.touch()
         write(temporary)
         os.replace(temporary, path)
     except OSError as error:

@@ -23,19 +23,22 @@ class Transport:
         readTimeout: seconds without a byte of the answer.
 
     Raises:
-        ServerAbsent: when the address is none.
+        ServerAbsent: when the address is none, or the token cannot be one.
     """
 
     def __init__(self, url: str, token: str = "", connectTimeout: float = 5.0, readTimeout: float = 300.0):
         url = url.strip().rstrip("/")
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ServerAbsent(f"{url!r} is no server address; write it like http://127.0.0.1:8000")
+        host = _host(url)
         self.url = url
         self._token = token.strip()
+        if not self._token.isascii():
+            raise ServerAbsent(
+                "a token or password is of ASCII letters; is the keyboard set to another language?"
+            )
         self._timeout = (connectTimeout, readTimeout)
         self._http = requests.Session()
         # A hospital's proxy settings must not catch calls to this very machine.
-        self._http.trust_env = urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1")
+        self._http.trust_env = host not in ("localhost", "127.0.0.1", "::1")
         # Not a plain header: requests puts what it finds in a .netrc file in its place.
         self._http.auth = self._authorize
 
@@ -110,3 +113,20 @@ class Transport:
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
+
+
+def _host(url: str) -> str:
+    """The host of a server's address.
+
+    An address is kept in settings and in scenes, and shown: a password in it is refused, and not repeated.
+    """
+    if "@" in url:
+        raise ServerAbsent("a server address holds no user or password; enter the password below it")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.port != 0 and not (parts.query or parts.fragment)
+    except ValueError:
+        usable = False
+    if not usable or not parts.hostname:
+        raise ServerAbsent(f"{url!r} is no server address; write it like http://127.0.0.1:8000")
+    return parts.hostname

@@ -22,6 +22,17 @@ def test_frames_times_and_spacing_come_back(makeCine, dtype, frameTime):
     assert cine.browser.GetPlaybackRateFps() == pytest.approx(1000 / frameTime)
 
 
+@pytest.mark.parametrize("times", [[0, 66, 66, 132], [0, 0, 0], [0, 0.4, 0.9, 66.7], [5.25, 5.25, 6, 6, 7, 500]])
+def test_frames_of_one_moment_are_told_apart(scene, times):
+    frames = np.arange(len(times) * 12, dtype=np.uint8).reshape(-1, 3, 4)
+    cine = createCine(frames, times, scene=scene)
+    np.testing.assert_array_equal(cine.frames(), frames)
+    assert cine.timesMs().tolist() == [time - times[0] for time in times]
+    for frame in range(len(times)):
+        cine.goTo(frame)
+        assert cine.currentFrame == frame
+
+
 def test_nodes_are_as_slicers_own_plugin_makes_them(makeCine):
     cine = makeCine(3, name="run 1")
     assert cine.sequence.GetDataNodeClassName() == "vtkMRMLScalarVolumeNode"
@@ -142,8 +153,7 @@ FRAMES = np.zeros((3, 4, 5), np.uint8)
         (FRAMES[0], [0, 60, 120], {}),
         (FRAMES.astype(np.float32), [0, 60, 120], {}),
         (FRAMES, [0, 60], {}),
-        (FRAMES, [0, 60, 60], {}),
-        (FRAMES, [0, 60.0, 60.4], {}),
+        (FRAMES, [0, 60, 59.6], {}),
         (FRAMES, [0, 60, np.nan], {}),
         (FRAMES, [0, 60, 120], {"pixelSizeSource": "guessed"}),
         (FRAMES, [0, 60, 120], {"spacing": (0.0, 1.0)}),

@@ -67,6 +67,22 @@ def test_what_is_uploaded(client, server):
     }
 
 
+@pytest.mark.parametrize(
+    ("url", "token"),
+    [
+        ("http://127.0.0.1:8000", "секрет"),
+        ("http://127.0.0.1:8000", "s€kret"),
+        ("http://me:s€kret@127.0.0.1:8000", ""),
+        ("http://s€kret@[::1", ""),
+    ],
+)
+def test_what_is_secret_is_not_repeated(url, token):
+    with pytest.raises(ServerAbsent) as caught:
+        Client(url, token=token)
+    assert not any(secret in str(caught.value) for secret in ("секрет", "kret"))
+    assert "password" in str(caught.value)
+
+
 ASK = {
     "info": lambda client: client.info(),
     "upload": lambda client: client.upload(FRAMES, TIMES),
@@ -94,7 +110,19 @@ def test_nobody_there(freeUrl, ask):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host", "http://", "not a url"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:8000",
+        "ftp://host",
+        "http://",
+        "not a url",
+        "http://[::1",
+        "http://host:99999",
+        "http://host/?a=1",
+    ],
+)
 def test_addresses_that_are_none(url):
     with pytest.raises(ServerAbsent, match="no server address"):
         Client(url)

@@ -497,6 +497,9 @@ def test_exports_name_nobody(connected, makeCine, tmp_path, server):
         f"{base}{ending}" for ending in (".seg.nrrd", ".seq.nrrd", ".csv", "_frame0.png", "_frame0.dcm", ".mp4")
     }
     assert not any(b"DOE" in data for data in files.values())
+    (tmp_path / "usual").touch()  # colleagues may read what anybody writes
+    usual = (tmp_path / "usual").stat().st_mode
+    assert {path.stat().st_mode for path in (tmp_path / "out").iterdir()} == {usual}
     from AngioSegLib.nrrd import readNrrd
 
     np.testing.assert_array_equal(readNrrd(files[f"{base}.seg.nrrd"]).array, reading(connected).masks.mask())
