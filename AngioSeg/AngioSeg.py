@@ -99,6 +99,8 @@ class AngioSegWidget(ScriptedLoadableModuleWidget):
         self.shortcuts.disable()
 
     def cleanup(self):
+        if self.window is None:
+            return  # a set-up that failed
         self.exit()
         self.sceneEvents.close()
         self.leaving.close()

@@ -37,6 +37,9 @@ class CineSequence:
             raise CineUnusable(f"{sequence.GetName()} has no frames; load the cine again")
         if not sequence.GetNthDataNode(0).IsA("vtkMRMLVolumeNode"):
             raise CineUnusable(f"{sequence.GetName()} is not a sequence of images; choose the cine")
+        image = sequence.GetNthDataNode(0).GetImageData()
+        if image is None or image.GetDimensions()[2] != 1:
+            raise CineUnusable(f"{sequence.GetName()} is not a sequence of single images; choose a cine")
         self.sequence = sequence
         self.browser = browser
 

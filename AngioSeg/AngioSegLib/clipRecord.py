@@ -21,16 +21,17 @@ class ClipRecord:
 
     def __init__(self, masks: SegmentationSequence):
         self._notes = Notes(masks.sequence, _ATTRIBUTE)
+        self._cine = masks.cine
 
     @property
     def measures(self) -> dict[int, dict[str, Any]]:
         """By frame: ``{"frame", "time_ms", "area_px", "length_px", "contrast", "sharpness"}``."""
-        return {measure["frame"]: measure for measure in self._notes.get().get("measures", [])}
+        return {measure["frame"]: measure for measure in self._inCine("measures")}
 
     @property
     def keyFrames(self) -> list[dict[str, Any]]:
         """``{"frame", "score", "why"}`` each, best first."""
-        return self._notes.get().get("keyFrames", [])
+        return self._inCine("keyFrames")
 
     @property
     def model(self) -> dict[str, Any]:
@@ -60,6 +61,16 @@ class ClipRecord:
     def mostComplete(self) -> int | None:
         """The first key frame: it ranks by how much of the vessels it shows, and then how clearly."""
         return self.keyFrames[0]["frame"] if self.keyFrames else None
+
+    def restore(self, measures: Mapping[int, Mapping[str, Any] | None], keyFrames: Sequence[Mapping[str, Any]]) -> None:
+        """Note again what was known before: measures by frame, None where there were none, and the key frames."""
+        known = {frame: measure for frame, measure in {**self.measures, **measures}.items() if measure is not None}
+        self._keep(measures=[known[frame] for frame in sorted(known)])
+        self.setKeyFrames(keyFrames)
+
+    def _inCine(self, name: str) -> list[dict[str, Any]]:
+        # Frames may have been removed since.
+        return [noted for noted in self._notes.get().get(name, []) if 0 <= noted["frame"] < self._cine.numFrames]
 
     def _keep(self, **values: Any) -> None:
         self._notes.set({**self._notes.get(), **values})

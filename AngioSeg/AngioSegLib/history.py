@@ -1,6 +1,7 @@
 """Undo: what the masks were before each action."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,14 @@ class Action:
 
     Attributes:
         changes: by frame, what was there before (packed mask or None, digest of the model's) and the digest after.
+        measures: by frame, what was measured there before; None where nothing was.
+        keyFrames: those before.
     """
 
     def __init__(self, name: str):
         self.name = name
+        self.measures: dict[int, dict[str, Any] | None] = {}
+        self.keyFrames: list[dict[str, Any]] = []
         self.changes: dict[int, tuple[tuple[bytes | None, str | None], str | None]] = {}
 
 
@@ -42,6 +47,11 @@ class History:
     def last(self) -> str:
         """What :meth:`undo` would undo, or ""."""
         return self._actions[-1].name if self._actions else ""
+
+    @property
+    def lastAction(self) -> Action:
+        """The one that :meth:`undo` would undo."""
+        return self._actions[-1]
 
     def change(self, action: Action, frames: Iterable[int], change: Callable[[], None]) -> None:
         """Make a change to some frames' masks.

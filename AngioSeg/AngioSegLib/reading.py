@@ -133,6 +133,11 @@ class Reading:
         self.history.change(self._run, frames, lambda: self.masks.setMask(frames, masks))
         said = {frame: self.states.digest(frame) for frame in frames}
         self.states.setSaidByModel(said)
+        measured = self.record.measures
+        if not self._run.measures:
+            self._run.keyFrames = self.record.keyFrames
+        for frame in frames:
+            self._run.measures.setdefault(frame, measured.get(frame))
         self._fromModel.update({said[frame]: np.packbits(mask) for frame, mask in zip(frames, masks, strict=True)})
         self.record.add(reply.measures, reply.params.get("model", {}))
 
@@ -191,8 +196,15 @@ class Reading:
         return np.unpackbits(packed, count=rows * columns).reshape(rows, columns)
 
     def undo(self) -> tuple[list[int], list[int]]:
-        """Undo the last action; see :meth:`AngioSegLib.history.History.undo`."""
-        return self.history.undo()
+        """Undo the last action, and what was measured in it; see :meth:`AngioSegLib.history.History.undo`."""
+        action = self.history.lastAction
+        undone, left = self.history.undo()
+        if action.measures:
+            before = {frame: action.measures.get(frame) for frame in undone}
+            # Ranked with what is left, they would be others.
+            self.record.restore(before, [] if left else action.keyFrames)
+            action.measures = {}
+        return undone, left
 
     def toSend(self) -> tuple[np.ndarray, list[int], dict[int, str]]:
         """The accepted frames that the server does not have: (mask (T, H, W), their numbers, their digests)."""

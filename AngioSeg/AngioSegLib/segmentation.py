@@ -133,10 +133,25 @@ def createSegmentation(cine: CineSequence) -> SegmentationSequence:
     sequence.SetNodeReferenceID(_CINE_ROLE, cine.sequence.GetID())
     storage = scene.AddNode(slicer.vtkMRMLSequenceStorageNode())
     sequence.SetAndObserveStorageNodeID(storage.GetID())
+    return _inBrowser(cine, sequence)
 
+
+def segmentationOfCine(cine: CineSequence) -> SegmentationSequence | None:
+    """The masks that belong to a cine, such as after loading a scene, or None.
+
+    Those that another browser shows, or one that was removed, are shown by the cine's own, too.
+    """
+    for sequence in slicer.util.getNodesByClass("vtkMRMLSequenceNode", cine.sequence.GetScene()):
+        if sequence.GetNodeReferenceID(_CINE_ROLE) == cine.sequence.GetID():
+            inBrowser = cine.browser.IsSynchronizedSequenceNode(sequence, True)
+            return SegmentationSequence(cine, sequence) if inBrowser else _inBrowser(cine, sequence)
+    return None
+
+
+def _inBrowser(cine: CineSequence, sequence) -> SegmentationSequence:
     proxy = slicer.vtkMRMLSegmentationNode()
     proxy.SetName(sequence.GetName())
-    scene.AddNode(proxy)
+    sequence.GetScene().AddNode(proxy)
     proxy.CreateDefaultDisplayNodes()
     browser = cine.browser
     # All at once: an empty sequence halfway through makes Slicer log an error.
@@ -149,17 +164,6 @@ def createSegmentation(cine: CineSequence) -> SegmentationSequence:
     browser.AddProxyNode(proxy, sequence, False)
     browser.EndModify(wasModifying)
     return SegmentationSequence(cine, sequence)
-
-
-def segmentationOfCine(cine: CineSequence) -> SegmentationSequence | None:
-    """The masks that belong to a cine, such as after loading a scene, or None."""
-    sequences = vtk.vtkCollection()
-    cine.browser.GetSynchronizedSequenceNodes(sequences, True)
-    for number in range(sequences.GetNumberOfItems()):
-        sequence = sequences.GetItemAsObject(number)
-        if sequence.GetNodeReferenceID(_CINE_ROLE) == cine.sequence.GetID():
-            return SegmentationSequence(cine, sequence)
-    return None
 
 
 def showOnly(masks: SegmentationSequence | None, scene) -> None:

@@ -32,9 +32,7 @@ class Transport:
         self.url = url
         self._token = token.strip()
         if not self._token.isascii():
-            raise ServerAbsent(
-                "a token or password is of ASCII letters; is the keyboard set to another language?"
-            )
+            raise ServerAbsent("a token or password is of ASCII letters; is the keyboard set to another language?")
         self._timeout = (connectTimeout, readTimeout)
         self._http = requests.Session()
         # A hospital's proxy settings must not catch calls to this very machine.

@@ -15,8 +15,10 @@ __all__ = ["CinePanel"]
 
 _RECENT = "AngioSeg/recentFiles"
 _MOST_RECENT = 8
-_FILES = "*.dcm *.avi *.mp4 *.mov *.wmv *.nrrd *.nii *.nii.gz *.mha *.tif *.tiff"
-_NOT_CONNECTED = "The server reads it: connect first."
+_FILES = (
+    "*.dcm *.dicom *.ima *.mp4 *.m4v *.avi *.wmv *.mov *.mkv *.nrrd *.nii *.nii.gz *.mha *.mhd "
+    "*.png *.jpg *.jpeg *.tif *.tiff *.bmp"
+)
 
 
 class CinePanel(Panel):
@@ -62,7 +64,7 @@ class CinePanel(Panel):
         self.window.say(_("Simulating a cine ..."))
 
     def refresh(self) -> None:
-        why = "" if self.connection.ready else _(_NOT_CONNECTED)
+        why = "" if self.connection.ready else _("The server reads it: connect first.")
         self.offer(self.ui.loadButton, why, _("DICOM, video, NRRD or NIfTI; or drop it here."))
         self.offer(self.ui.loadFolderButton, why, _("A folder with the frames as pictures."))
         self.offer(self.ui.sampleButton, why, _("A simulated cine, to try things on."))
@@ -81,7 +83,7 @@ class CinePanel(Panel):
         rows, columns = self.reading.masks.size
         times = cine.timesMs()
         parts = [_("{count} frames of {columns} x {rows}").format(count=cine.numFrames, columns=columns, rows=rows)]
-        if cine.numFrames > 1:
+        if times[-1] > 0:
             seconds, fps = times[-1] / 1000, 1000 * (cine.numFrames - 1) / times[-1]
             parts.append(_("{seconds:.1f} s, {fps:.1f} frames a second").format(seconds=seconds, fps=fps))
         if not cine.timesKnown:
@@ -98,7 +100,9 @@ class CinePanel(Panel):
         self.window.choose(cine)
 
     def _onNode(self, node) -> None:
-        self.window.message = ""
+        self.window.do(lambda: self._choose(node))
+
+    def _choose(self, node) -> None:
         self.window.chooseNode(node)
         if self.reading is not None:
             self.window.see.show()

@@ -170,7 +170,9 @@ class CorrectPanel(Panel):
         )
         has = _("The frame has a mask.") if state != "none" else ""
         self.offer(ui.blankButton, noCine or has, _("Give the frame an empty mask, to paint all vessels by hand."))
-        self._offerEditor(not noMask and not ui.playButton.checked)
+        # Slicer's own toolbar plays, too.
+        plays = ui.playButton.checked or bool(reading and reading.cine.browser.GetPlaybackActive())
+        self._offerEditor(not noMask and not plays)
         notMine = _("Nothing is corrected in this frame.") if state == "model" else ""
         self.offer(
             ui.carryButton,

@@ -50,11 +50,19 @@ class LearnPanel(Panel):
         if client is not None:
             self.window.ask(client.labelled, got, lambda error: None)
 
+    def onCine(self) -> None:
+        # Another scene may want another strategy.
+        if self.connection.ready:
+            self._showStrategy()
+
     def onServer(self) -> None:
-        self.fill(self.ui.strategyCombo, self.connection.names("strategies"), self.parameters.strategy)
-        self._onStrategy()
+        self._showStrategy()
         if self.connection.ready:
             self.askProgress()
+
+    def _showStrategy(self) -> None:
+        self.fill(self.ui.strategyCombo, self.connection.names("strategies"), self.parameters.strategy)
+        self._onStrategy()
 
     def refresh(self) -> None:
         ui = self.ui

@@ -27,7 +27,7 @@ class ServerPanel(Panel):
         """Try the address; it is remembered, the password is not."""
         address = self.ui.addressEdit.text.strip()
         self.connection.connect(address, self.ui.tokenEdit.text, self.window.onServer)
-        if self.connection.client is not None or self.connection.busy:
+        if self.connection.state == "connecting":
             qt.QSettings().setValue(_ADDRESS, address)
         self.window.wait()
 
@@ -52,11 +52,19 @@ class ServerPanel(Panel):
         ready = self.connection.ready
         self.offer(self.ui.modelCombo, "" if ready else _("Connect first."), _("The model that segments."))
 
+    def onCine(self) -> None:
+        # Another scene may want another model.
+        if self.connection.ready:
+            self._showModel()
+
     def onServer(self) -> None:
-        self.fill(self.ui.modelCombo, self.connection.names("models"), self.parameters.model)
-        self._useModel()
+        self._showModel()
         # Connected, it only takes room.
         self.ui.serverSection.collapsed = self.connection.ready
+
+    def _showModel(self) -> None:
+        self.fill(self.ui.modelCombo, self.connection.names("models"), self.parameters.model)
+        self._useModel()
 
     def _useModel(self) -> None:
         chosen = self.ui.modelCombo.currentText

@@ -90,6 +90,7 @@ class Window(VTKObservationMixin):
 
     def exit(self) -> None:
         """Another module is opened."""
+        self.ui.playButton.checked = False
         self.correct.exit()
 
     def setParameters(self, parameters) -> None:
@@ -123,8 +124,12 @@ class Window(VTKObservationMixin):
         self.refresh()
 
     def _open(self, cine: CineSequence) -> None:
+        _lead(cine)
         known = self._readings.get(cine.sequence.GetID())
-        if known is None or not known.inScene or known.cine.sequence is not cine.sequence:
+        same = known is not None and (known.cine.sequence, known.cine.browser) == (cine.sequence, cine.browser)
+        if not same or not known.inScene:
+            if known is not None:
+                known.cancel()
             known = self._readings[cine.sequence.GetID()] = Reading(cine, self.connection)
         self.reading, self._maskProxy = known, known.masks.proxy
         for node in (known.cine.browser, known.masks.proxy, known.masks.sequence):
@@ -243,3 +248,11 @@ class Window(VTKObservationMixin):
     def _onChange(self, caller, event) -> None:
         self.see.onFrame()
         self.refreshSoon()
+
+
+def _lead(cine: CineSequence) -> None:
+    """Make the cine lead its browser: by a biplane partner's times, not all of its frames and masks can be reached."""
+    if cine.browser.GetMasterSequenceNode() is not cine.sequence:
+        frame = cine.currentFrame
+        cine.browser.SetAndObserveMasterSequenceNodeID(cine.sequence.GetID())
+        cine.browser.SetSelectedItemNumber(frame)
