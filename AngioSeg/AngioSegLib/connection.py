@@ -29,6 +29,7 @@ class Connection(Worker):
         self.problem = ""
         self.offer: dict[str, Any] = {}
         self._connecting: Task | None = None
+        self._tried = ""
 
     @property
     def state(self) -> str:
@@ -68,6 +69,11 @@ class Connection(Worker):
             self.client, self.problem = None, str(error)
             onDone()
             return
+
+        if client.url != self._tried:
+            # A server that hangs keeps nobody from another one.
+            self._beginAnew()
+        self._tried = client.url
 
         def answered(offer: dict[str, Any]) -> None:
             self._connecting = None

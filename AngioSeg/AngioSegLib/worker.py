@@ -60,7 +60,7 @@ class Worker:
         self.pending += 1
         self._tasks.put(task)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="AngioSeg worker", daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(self._tasks,), name="AngioSeg worker", daemon=True)
             self._thread.start()
         return task
 
@@ -96,8 +96,13 @@ class Worker:
             self._tasks.put(None)
             thread.join(wait)
 
-    def _run(self) -> None:
-        while (task := self._tasks.get()) is not None:
+    def _beginAnew(self) -> None:
+        """Wait no more for what is under way: its thread ends by itself, and another does what is asked from now on."""
+        self.close(0.0)
+        self._tasks = queue.SimpleQueue()
+
+    def _run(self, tasks: queue.SimpleQueue) -> None:
+        while (task := tasks.get()) is not None:
             value = error = None
             if not task.dropped:
                 try:

@@ -126,6 +126,20 @@ def test_an_address_with_a_password_is_refused_and_not_kept(connected, half):
     assert "secret" not in kept + connected.ui.serverStateLabel.text
 
 
+def test_a_server_that_hangs_keeps_nobody_from_another(half, connected, makeServer):
+    connected.press("cancelButton")
+    other = makeServer()
+    connected.ui.addressEdit.text = other.url
+    connected.press("connectButton")
+    connected.until(lambda: connected.widget.window.connection.state in ("connected", "busy"), seconds=5)
+    assert connected.widget.window.connection.url == other.url
+    half.set()
+    connected.idle()
+    assert connected.widget.window.connection.state == "connected"
+    segmentAll(connected)
+    assert reading(connected).masks.segmentedFrames() == list(range(10))
+
+
 def test_a_new_scene_is_asked_of_the_model_that_is_shown(cine, connected, server):
     combo = connected.ui.modelCombo
     combo.addItem("second")
