@@ -148,7 +148,7 @@ class Client:
         """
         params = {"frames": [], "measures": [dict(measure) for measure in measures]}
         keyFrames = self._line.object(self._infer(sessionId, params)).get("key_frames")
-        if not isinstance(keyFrames, list) or not all({"frame", "score", "why"} <= set(key) for key in keyFrames):
+        if not isinstance(keyFrames, list) or not all(_isKeyFrame(key) for key in keyFrames):
             raise BadReply(f"{self.url} ranked no key frames; is it another version?")
         return keyFrames
 
@@ -301,6 +301,10 @@ def _asNrrd(frames, timesMs, spacing, pixelSizeSource) -> bytes:
         "pixel_size_source": json.dumps(pixelSizeSource),
     }
     return writeNrrd(NrrdImage(frames, spacing, values))
+
+
+def _isKeyFrame(key: object) -> bool:
+    return isinstance(key, dict) and {"frame", "score", "why"} <= set(key) and type(key["frame"]) is int
 
 
 def _file(data: bytes) -> tuple[str, bytes, str]:

@@ -298,7 +298,15 @@ def test_no_training_so_far_is_no_error(client):
 
 @pytest.mark.parametrize("ask", ["info", "upload", "rank", "sample", "labelled"])
 @pytest.mark.parametrize(
-    "data", [b"<html>", b"[]", b"{}", b'{"session_id": 3, "key_frames": [{}], "objects": 3, "id": 1}']
+    "data",
+    [
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"session_id": 3, "key_frames": [{}], "objects": 3, "id": 1}',
+        b'{"key_frames": [3], "id": 1}',
+        b'{"key_frames": [{"frame": "2", "score": 1, "why": ""}]}',
+    ],
 )
 def test_json_of_another_program(client, server, ask, data):
     def reply(handler, *_):
