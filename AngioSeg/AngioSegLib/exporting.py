@@ -21,7 +21,7 @@ from AngioSegLib.frameStates import FrameStates
 from AngioSegLib.images import fillImage
 from AngioSegLib.nrrd import NrrdImage, writeNrrd
 from AngioSegLib.pictures import VESSEL, framePicture, greyWindow, pngBytes
-from AngioSegLib.segmentation import SEGMENT_ID, SegmentationSequence
+from AngioSegLib.segmentation import SEGMENT_ID, TERMINOLOGY, SegmentationSequence
 
 __all__ = [
     "checkName",
@@ -78,6 +78,7 @@ def saveMasks(folder: Path, name: str, masks: SegmentationSequence) -> list[Path
         "Segment0_Extent": f"0 {columns - 1} 0 {rows - 1} 0 {count - 1}",
         "Segment0_LabelValue": "1",
         "Segment0_Layer": "0",
+        "Segment0_Tags": f"TerminologyEntry:{TERMINOLOGY}|",
     }
     whole = saveBytes(Path(folder, f"{name}.seg.nrrd"), writeNrrd(NrrdImage(array, masks.cine.spacing, values)))
     frames = _replacing(Path(folder, f"{name}.seq.nrrd"), lambda temporary: _writeSequence(temporary, masks, array))

@@ -20,9 +20,14 @@ from AngioSegLib.cine import CineSequence
 from AngioSegLib.errors import CineUnusable
 from AngioSegLib.images import arrayFromImage, fillImage
 
-__all__ = ["SEGMENT_ID", "SegmentationSequence", "createSegmentation", "segmentationOfCine", "showOnly"]
+__all__ = ["SEGMENT_ID", "TERMINOLOGY", "SegmentationSequence", "createSegmentation", "segmentationOfCine", "showOnly"]
 
 SEGMENT_ID = "vessel"
+# As in the server's DICOM segmentation objects; left alone, Slicer calls a segment "tissue".
+TERMINOLOGY = (
+    "Segmentation category and type - DICOM master list~SCT^123037004^Anatomical Structure"
+    "~SCT^41801008^Coronary artery~^^~Anatomic codes - DICOM master list~^^~^^"
+)
 # Orange of Okabe and Ito's palette, which people with any colour vision tell from greys.
 _COLOUR = (230 / 255, 159 / 255, 0.0)
 _LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
@@ -113,6 +118,7 @@ class SegmentationSequence:
         segment = slicer.vtkSegment()
         segment.SetName(SEGMENT_ID)
         segment.SetColor(*_COLOUR)
+        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), TERMINOLOGY)
         segment.AddRepresentation(_LABELMAP, labelmap)
         node = slicer.vtkMRMLSegmentationNode()
         node.SetName(self.sequence.GetName())

@@ -5,8 +5,11 @@ import os
 import numpy as np
 import pytest
 import slicer
+import vtk
+from angioseg.cine.dicom_seg import CORONARY_ARTERY
 from AngioSegLib.cine import cineFromNode
 from AngioSegLib.errors import CineUnusable, SceneError
+from AngioSegLib.exporting import saveMasks
 from AngioSegLib.images import fillImage
 from AngioSegLib.scene import createScene, loadScene, saveScene
 from AngioSegLib.segmentation import SEGMENT_ID, createSegmentation, segmentationOfCine
@@ -69,6 +72,18 @@ def test_no_frame_counts_as_segmented_at_first(makeCine):
 
 def test_masks_come_back_and_empty_differs_from_missing(masks):
     assertAsSet(masks)
+
+
+def test_a_mask_is_called_what_it_is(masks, tmp_path):
+    name, value = "TerminologyEntry", vtk.reference("")
+    assert masks.sequence.GetNthDataNode(0).GetSegmentation().GetSegment(SEGMENT_ID).GetTag(name, value)
+    assert f"~SCT^{CORONARY_ARTERY}^Coronary artery~" in value.get()
+    saveMasks(tmp_path, "run", masks)
+    node, storage = slicer.vtkMRMLSegmentationNode(), slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(tmp_path / "run.seg.nrrd"))
+    assert storage.ReadData(node)
+    assert node.GetSegmentation().GetSegment(SEGMENT_ID).GetTag(name, again := vtk.reference(""))
+    assert again.get() == value.get()
 
 
 def test_the_users_frame_does_not_move(masks):
