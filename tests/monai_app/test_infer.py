@@ -218,7 +218,7 @@ def test_an_infer_whose_client_has_hung_up_is_given_up(server, tmp_path):
         ({"image": "run"}, '{"frames": [], "measures": 3}', 400, "`frames` is empty"),
         ({"image": "run"}, '{"threshold": 0}', 400, "threshold must be a number between 0 and 1, not '0'."),
         ({"image": "run"}, '{"threshold": 1.5}', 400, "threshold must be a number"),
-        ({"image": "run"}, '{"threshold": NaN}', 400, "threshold must be a number"),
+        ({"image": "run"}, '{"threshold": NaN}', 400, "`params` holds a number that is not finite"),
         ({"image": "run"}, '{"threshold": "high"}', 400, "threshold must be a number"),
         ({"image": "run"}, '{"threshold": true}', 400, "threshold must be a number"),
     ],
