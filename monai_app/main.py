@@ -14,7 +14,7 @@ from angioseg.paths import MODELS
 from angioseg.selection import STRATEGIES
 from angioseg.versions import Versions
 from fastapi import HTTPException
-from lib.archive import UNREACHABLE
+from lib.archive import Unreachable
 from lib.cine_routes import cine_routes
 from lib.cines import CineCache
 from lib.datastore import CineDatastore
@@ -151,8 +151,10 @@ class AngioSegApp(MONAILabelApp):
                 request = {**params, "model": model, "image": image, "save_label": True, "label_tag": tag}
                 try:
                     result = self.infer(request)
+                except Unreachable:
+                    raise
                 except HTTPException as error:
-                    if self.segmenter.stopping.is_set() or error.status_code == UNREACHABLE:
+                    if self.segmenter.stopping.is_set():
                         raise
                     problems[image] = error.detail
                     continue

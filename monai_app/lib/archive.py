@@ -15,10 +15,7 @@ from monailabel.datastore.dicom import DICOMwebClientX
 from pydicom.uid import SegmentationStorage
 from retrying import RetryError
 
-__all__ = ["UNREACHABLE", "Archive", "Instance"]
-
-UNREACHABLE = 502
-"""Status when nothing can be had of the archive: whoever asks for many cines need not ask for the next one."""
+__all__ = ["Archive", "Instance", "Unreachable"]
 
 _MODALITIES = ("XA", "RF")
 # X-ray angiographic and radiofluoroscopic images, classic and enhanced; a series may hold reports beside them.
@@ -33,6 +30,17 @@ _TIMEOUT_S = (5.0, 120.0)
 # The client's own five attempts, twice as far apart each time, keep somebody waiting for half a minute.
 _ATTEMPTS = {"max_attempts": 3, "wait_exponential_multiplier": 1000}
 _FILTER = "MONAI_LABEL_DICOMWEB_SEARCH_FILTER"
+
+
+class Unreachable(HTTPException):
+    """Nothing can be had of the archive: whoever asks for many cines need not ask for the next one. Status 502.
+
+    Args:
+        detail: what is told.
+    """
+
+    def __init__(self, detail: str):
+        super().__init__(502, detail)
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ class Archive:
         with _told():
             answer = self._client.store_instances([dataset])
         if answer.get("FailedSOPSequence"):
-            raise HTTPException(UNREACHABLE, "The archive did not take the segmentation object.")
+            raise Unreachable("The archive did not take the segmentation object.")
 
     def _search(self, filter: dict, kinds: tuple[str, ...]) -> list[Instance]:
         """The instances of the series that a filter finds; a series is looked into again when its size has changed."""
@@ -160,7 +168,7 @@ def _client(url: str) -> DICOMwebClientX:
             stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
         )
     except (TypeError, ValueError) as error:
-        raise HTTPException(UNREACHABLE, "The archive's address must be as http://127.0.0.1:8042/dicom-web.") from error
+        raise Unreachable("The archive's address must be as http://127.0.0.1:8042/dicom-web.") from error
     client.set_http_retry_params(**_ATTEMPTS)
     return client
 
@@ -177,12 +185,12 @@ def _told() -> Iterator[None]:
     try:
         yield
     except requests.HTTPError as error:
-        raise HTTPException(UNREACHABLE, f"The archive answered {error.response.status_code}.") from error
+        raise Unreachable(f"The archive answered {error.response.status_code}.") from error
     except (requests.RequestException, RetryError) as error:
-        raise HTTPException(UNREACHABLE, "The archive cannot be reached.") from error
+        raise Unreachable("The archive cannot be reached.") from error
     except Exception as error:  # what the client makes of an answer that is none of DICOMweb's
         told = f"The archive did not answer as DICOMweb does ({type(error).__name__})."
-        raise HTTPException(UNREACHABLE, told) from error
+        raise Unreachable(told) from error
 
 
 def _why(error: Exception) -> str:

@@ -20,6 +20,7 @@ from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 
+from lib.archive import Unreachable
 from lib.cines import file_state
 from lib.dataset import write_dataset
 from lib.ids import check_id, is_id
@@ -118,9 +119,9 @@ class CineDatastore(LocalDatastore):
         """A cine and its final label: name in an archive -> file."""
         try:
             image, label = self.get_image_uri(image_id), self.get_label_uri(image_id, DefaultLabelTag.FINAL)
+        except Unreachable:
+            raise
         except HTTPException as error:
-            if error.status_code >= 500:
-                raise
             logger.warning("A labelled cine is left out: %s", error.detail)
             return {}
         suffix = "" if Path(image).is_dir() else cine_suffix(image)
@@ -221,9 +222,9 @@ class CineDatastore(LocalDatastore):
                 self._pixels[image_id] = (state, pixel_digest(self.read_image(image_id)))
         except OSError:
             return None  # removed a moment ago
-        except HTTPException as error:
-            if error.status_code >= 500:
-                raise
+        except Unreachable:
+            raise
+        except HTTPException:
             self._pixels[image_id] = (state, None)
         return self._pixels[image_id][1]
 

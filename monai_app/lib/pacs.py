@@ -16,7 +16,7 @@ from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.utils.others.generic import md5_digest
 
-from lib.archive import UNREACHABLE, Archive, Instance
+from lib.archive import Archive, Instance, Unreachable
 from lib.datastore import CineDatastore, pixel_digest, read_upload
 
 __all__ = ["PacsDatastore", "cache_folder"]
@@ -137,9 +137,7 @@ class PacsDatastore(CineDatastore):
                     self._store(image_id)
                 except (HTTPException, CineError) as error:
                     logger.warning("A label could not be stored in the archive.")
-                    raise HTTPException(
-                        UNREACHABLE, "The label is saved on this server, but the archive did not take it."
-                    ) from error
+                    raise Unreachable("The label is saved on this server, but the archive did not take it.") from error
         return image_id
 
     def _store(self, image_id: str):
@@ -199,7 +197,7 @@ class PacsDatastore(CineDatastore):
 
     def _pass(self, seg_uid: str, error: HTTPException | CineError):
         """Leave a segmentation out, until this server starts again: it or its cine is not given, or does not fit."""
-        if isinstance(error, HTTPException) and error.status_code == UNREACHABLE:
+        if isinstance(error, Unreachable):
             raise error
         self._not_given.add(seg_uid)
         told = error.detail if isinstance(error, HTTPException) else "It is damaged, or does not fit its cine."

@@ -15,7 +15,7 @@ from angioseg.errors import AngioSegError
 from angioseg.selection import FrameScore, candidate_frames
 from fastapi import HTTPException
 
-from lib.archive import UNREACHABLE
+from lib.archive import Unreachable
 from lib.cines import CineCache, file_state
 from lib.infer import SharedSegmenter
 
@@ -140,8 +140,10 @@ class ScoreBoard:
         """Score a cine; None where that failed: the others come all the same, and it is tried when wanted again."""
         try:
             return self._score(id, path)
+        except Unreachable:
+            raise
         except HTTPException as error:
-            if error.status_code in (_NO_MODEL, UNREACHABLE):
+            if error.status_code == _NO_MODEL:
                 raise
             logger.warning("A cine was not scored: %s", error.detail)
         except Exception as error:

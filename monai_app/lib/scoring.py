@@ -12,7 +12,7 @@ from monai.metrics import compute_dice
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
-from lib.archive import UNREACHABLE
+from lib.archive import Unreachable
 from lib.cines import CineCache
 from lib.datastore import CineDatastore
 from lib.infer import SharedSegmenter
@@ -67,9 +67,9 @@ class CineScoring(ScoringMethod):
     def _score(self, image: str, datastore: CineDatastore) -> dict:
         try:
             path, label = datastore.get_image_uri(image), datastore.get_label_uri(image, _TAG)
+        except Unreachable:
+            raise
         except HTTPException as error:
-            if error.status_code == UNREACHABLE:
-                raise
             return {"problem": error.detail}
         if not path or not label:
             return _GONE

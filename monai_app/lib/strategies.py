@@ -11,7 +11,7 @@ from fastapi import HTTPException
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from lib.archive import UNREACHABLE
+from lib.archive import Unreachable
 from lib.cines import CineCache
 from lib.datastore import CineDatastore
 from lib.scores import ScoreBoard
@@ -117,9 +117,9 @@ class CineStrategy(Strategy):
     def _times(self, path: str) -> np.ndarray:
         try:
             return self._cines.read(path).times_ms
-        except (HTTPException, AngioSegError) as error:
-            if getattr(error, "status_code", None) == UNREACHABLE:
-                raise
+        except Unreachable:
+            raise
+        except (HTTPException, AngioSegError):
             return np.zeros(0)  # nothing to label in what cannot be read
 
 

@@ -20,7 +20,7 @@ from fastapi import HTTPException
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.train import TrainTask
 
-from lib.archive import UNREACHABLE
+from lib.archive import Unreachable
 from lib.datastore import CineDatastore
 from lib.options import check_options
 from lib.runs import Runs
@@ -179,9 +179,9 @@ def _labelled_clips(datastore: CineDatastore) -> list[dict]:
     for image in sorted(datastore.get_labeled_images()):
         try:
             path, label = datastore.get_image_uri(image), datastore.get_label_uri(image, DefaultLabelTag.FINAL)
+        except Unreachable:
+            raise
         except HTTPException as error:
-            if error.status_code == UNREACHABLE:
-                raise
             logger.warning("A labelled cine is left out: %s", error.detail)
             continue
         if not path or not label:

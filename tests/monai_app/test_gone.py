@@ -12,7 +12,7 @@ from angioseg.cine import Cine, read_label, write_cine, write_label
 from angioseg.paths import app_dir, bundle_dir
 from angioseg.versions import Versions
 from fastapi import HTTPException
-from lib.archive import UNREACHABLE
+from lib.archive import Unreachable
 from lib.cines import CineCache
 from lib.datastore import CineDatastore
 from lib.infer import CineInferTask, SharedSegmenter
@@ -26,6 +26,8 @@ from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 
 IMAGE = {"image": "gone"}
 LABEL = {"files": {"label": ("label.nrrd", b"")}}
+NOT_GIVEN = HTTPException(404, "Not to be had.")
+DOWN = Unreachable("Not to be had.")
 
 
 @pytest.fixture
@@ -141,7 +143,7 @@ def test_scoring_ends_where_nothing_can_be_had_of_the_archive(segmenter, tmp_pat
 
     def fetch(path):
         asked.append(path)
-        raise HTTPException(UNREACHABLE, "The archive cannot be reached.")
+        raise Unreachable("The archive cannot be reached.")
 
     cines = CineCache(1 << 20)
     cines.fetch = fetch
@@ -158,30 +160,29 @@ def test_scoring_ends_where_nothing_can_be_had_of_the_archive(segmenter, tmp_pat
 class Refused(CineCache):
     """The archive gives all cines but one; or none, when it is down."""
 
-    def __init__(self, status):
+    def __init__(self, error):
         super().__init__(1 << 20)
-        self.status = status
+        self.error = error
 
     def read(self, path):
-        if self.status == UNREACHABLE or path.endswith("a.dcm"):
-            raise HTTPException(self.status, "Not to be had.")
+        if isinstance(self.error, Unreachable) or path.endswith("a.dcm"):
+            raise self.error
         return super().read(path)
 
 
 @pytest.mark.parametrize("name", ["first", "random", "uncertainty"])
-@pytest.mark.parametrize("status", [404, UNREACHABLE])
-def test_a_sample_is_of_a_cine_that_can_be_had_or_tells_why_there_is_none(studies, segmenter, tmp_path, name, status):
+@pytest.mark.parametrize("error", [NOT_GIVEN, DOWN], ids=["not given", "down"])
+def test_a_sample_is_of_a_cine_that_can_be_had_or_tells_why_there_is_none(studies, segmenter, tmp_path, name, error):
     folder = tmp_path / "studies"
     folder.mkdir()
     for file in ("a", "b"):
         shutil.copyfile(studies / "IM000001", folder / f"{file}.dcm")
-    cines = Refused(status)
+    cines = Refused(error)
     board = ScoreBoard(segmenter, cines, tmp_path / "scores")
     strategy = CineStrategy(name, board, cines, Reservations())
-    if status == UNREACHABLE:
-        with pytest.raises(HTTPException) as caught:
+    if error is DOWN:
+        with pytest.raises(Unreachable):
             strategy({}, CineDatastore(str(folder)))
-        assert caught.value.status_code == UNREACHABLE
     else:
         assert strategy({}, CineDatastore(str(folder)))["id"] == "b"
 
@@ -211,17 +212,17 @@ def test_a_mask_that_cannot_be_saved_leaves_nothing(app, tmp_path, monkeypatch):
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-@pytest.mark.parametrize(("status", "images"), [(404, ["a", "b"]), (UNREACHABLE, ["a"])])
-def test_a_batch_goes_on_after_a_cine_that_is_not_given_and_ends_with_the_archive(app, monkeypatch, status, images):
+@pytest.mark.parametrize(("error", "images"), [(NOT_GIVEN, ["a", "b"]), (DOWN, ["a"])], ids=["not given", "down"])
+def test_a_batch_goes_on_after_a_cine_that_is_not_given_and_ends_with_the_archive(app, monkeypatch, error, images):
     asked = []
 
     def refuse(request):
         asked.append(request["image"])
-        raise HTTPException(status, "Not to be had.")
+        raise error
 
     monkeypatch.setattr(app, "infer", refuse)
     task = app.batches.wait(app.start_batch("angioseg", BatchInferImageType.IMAGES_ALL, {})["id"])
-    assert (asked, task["status"]) == (images, "ERROR" if status == UNREACHABLE else "DONE")
+    assert (asked, task["status"]) == (images, "ERROR" if error is DOWN else "DONE")
 
 
 @pytest.fixture
@@ -244,22 +245,19 @@ def test_a_scoring_goes_on_without_it(store, segmenter, tmp_path):
     assert scoring({}, store) == {"images": {"run": problem}}
 
 
-@pytest.mark.parametrize("status", [404, UNREACHABLE])
-def test_what_an_archive_does_not_give_is_not_scored_and_not_trained_on(
-    store, segmenter, tmp_path, monkeypatch, status
-):
+@pytest.mark.parametrize("error", [NOT_GIVEN, DOWN], ids=["not given", "down"])
+def test_what_an_archive_does_not_give_is_not_scored_and_not_trained_on(store, segmenter, tmp_path, monkeypatch, error):
     def refuse(image_id):
-        raise HTTPException(status, "Not to be had.")
+        raise error
 
     monkeypatch.setattr(store, "get_image_uri", refuse)
     scoring = CineScoring(segmenter, CineCache(1 << 20), Predictions(tmp_path / "predictions"))
     training = CineTrainTask(Versions(tmp_path / "models", None), "cpu")
     monkeypatch.setattr(store, "get_labeled_images", lambda: ["run"])
-    if status == UNREACHABLE:
+    if error is DOWN:
         for ask in (lambda: scoring({}, store), lambda: training.job({}, store)):
-            with pytest.raises(HTTPException) as caught:
+            with pytest.raises(Unreachable):
                 ask()
-            assert caught.value.status_code == UNREACHABLE
         return
     assert scoring({}, store) == {"images": {"run": {"problem": "Not to be had."}}}
     with pytest.raises(HTTPException) as caught:
