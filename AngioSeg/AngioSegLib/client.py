@@ -237,16 +237,15 @@ class Client:
         reply = self._line.json("PUT", "/datastore/", params={"image": imageId}, files=files)
         return str(reply.get("image") or imageId)
 
-    def saveLabel(self, imageId: str, mask: np.ndarray, frames: Sequence[int], user: str = "") -> None:
+    def saveLabel(self, imageId: str, mask: np.ndarray, frames: Sequence[int]) -> None:
         """Submit the vessels of some frames; the server knows nothing new of the others.
 
         Args:
             imageId: of the cine.
             mask: (T, H, W) uint8, 1 = vessel.
             frames: numbers of the frames that the mask labels, from 0.
-            user: who labelled, as the server may keep it.
         """
-        params = {"annotated_frames": [int(frame) for frame in frames], **({"client_id": user} if user else {})}
+        params = {"annotated_frames": [int(frame) for frame in frames]}
         query = {"image": imageId, "tag": "final"}
         files = {"label": ("label.nrrd", writeNrrd(NrrdImage(mask)), "application/octet-stream")}
         self._line.request("PUT", "/datastore/label", params=query, data={"params": json.dumps(params)}, files=files)

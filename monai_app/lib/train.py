@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from angioseg.cine import read_label
-from angioseg.data import patient_key, split_by_patient
+from angioseg.data import count_frames, patient_key, split_by_patient
 from angioseg.errors import AngioSegError
 from angioseg.versions import Versions
 from fastapi import HTTPException
@@ -190,9 +190,7 @@ def _labelled_clips(datastore: CineDatastore) -> list[dict]:
             mask, frames = read_label(label)
         except AngioSegError:
             continue  # put there by hand; the label's info says what is wrong with it
-        vessel_frames = sum(bool(mask[frame].any()) for frame in frames)
-        clip = {"image": path, "label": label, "frames": frames, "vessel_frames": vessel_frames}
-        clips.append({**clip, "patient": patient_key(path)})
+        clips.append(count_frames({"image": path, "label": label, "patient": patient_key(path)}, mask, frames))
     return clips
 
 

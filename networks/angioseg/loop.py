@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .cine import Cine, write_cine, write_label
 from .cine.atomic import replacing
-from .data import split_by_patient
+from .data import count_frames, split_by_patient
 from .errors import AngioSegError
 from .intervals import Interval, mean_interval
 from .metrics import dice
@@ -152,24 +152,23 @@ def simulate_loop(
             count = sum(map(len, labelled.values()))
             return Point(strategy, seed, count, dice(masks, truth), versions.current().number)
 
+        files = {
+            id: {
+                "image": str(Path(folder, f"{id}.nrrd")),
+                "label": str(Path(folder, f"{id}_label.nrrd")),
+                "patient": id,
+            }
+            for id in pool
+        }
         for id, clip in pool.items():
-            write_cine(Path(folder, f"{id}.nrrd"), _cine(clip))
+            write_cine(files[id]["image"], _cine(clip))
         points = [measure()]
         for round in range(rounds):
             for id, frame in _ask(strategy, pool, labelled, model, per_round, rng):
                 labelled[id].add(frame)
             for id, clip in pool.items():
-                write_label(Path(folder, f"{id}_label.nrrd"), clip.vessels, _cine(clip), labelled[id])
-            known = [
-                {
-                    "image": str(Path(folder, f"{id}.nrrd")),
-                    "label": str(Path(folder, f"{id}_label.nrrd")),
-                    "frames": sorted(labelled[id]),
-                    "vessel_frames": sum(bool(pool[id].vessels[frame].any()) for frame in labelled[id]),
-                    "patient": id,
-                }
-                for id in pool
-            ]
+                write_label(files[id]["label"], clip.vessels, _cine(clip), labelled[id])
+            known = [count_frames(files[id], clip.vessels, labelled[id]) for id, clip in pool.items()]
             try:
                 sides = split_by_patient(known, 0.2)
             except AngioSegError:

@@ -213,11 +213,15 @@ def test_a_clip_without_a_label_for_training_does_not_stop_the_others(data, tmp_
         (["--recipe", "best"], "modern or paper"),
         (["--partition", "frames"], "time, patients or all"),
         (["--encoder", "none", "--data", "nowhere"], "nowhere: no such folder"),
+        (["--data", "nowhere", "--frames", "12"], "are taken as they are"),
+        (["--data", "nowhere", "--clips", "2", "--size", "64x64"], "are taken as they are"),
+        (["--size", "64x64", "--frames", "12"], "give --clips"),
+        (["--size", "64", "--clips", "2"], "as 512x512"),
     ],
 )
 def test_what_is_refused_in_one_line(tmp_path, options, line):
     command = ["compare", "-o", str(tmp_path / "out"), "--device", "cpu"]
-    command += [] if "--data" in options else ["--data", str(tmp_path)]
+    command += [] if {"--data", "--size"} & {*options} else ["--data", str(tmp_path)]
     result = CliRunner().invoke(app, [*command, *options])
     assert result.exit_code in (1, 2)
     assert line in result.output

@@ -2,10 +2,12 @@
 
 import numpy as np
 
-__all__ = ["CATHETER", "vessel_mask"]
+__all__ = ["CATHETER", "CATHETER_GREY", "VESSEL_GREY", "vessel_mask"]
 
-CATHETER = (2, 64)
-"""What marks a catheter in a label, beside its vessels; 64 in the simulator's pictures."""
+VESSEL_GREY, CATHETER_GREY = np.uint8(255), np.uint8(64)
+"""Their marks in labels that the simulator writes as pictures."""
+CATHETER = (2, int(CATHETER_GREY))
+"""What marks a catheter in a label, beside its vessels."""
 
 
 def vessel_mask(labels: np.ndarray) -> np.ndarray:

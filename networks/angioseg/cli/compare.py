@@ -37,7 +37,9 @@ def _compare(
     ] = None,
     clips: Annotated[int | None, typer.Option(min=2, help="How many.")] = None,
     frames: Annotated[int | None, typer.Option(min=6, help="A simulated clip.")] = None,
-    size: Annotated[str, typer.Option(metavar="HxW", help="Of simulated clips, with --clips.")] = "512x512",
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Of simulated clips, with --clips; 512x512 when left out.")
+    ] = None,
     crop: Annotated[int | None, typer.Option(min=64, help="Side of the training windows.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Of each training.")] = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Steps an epoch.")] = None,
@@ -60,6 +62,13 @@ def _compare(
         raise typer.BadParameter(f"{partition!r}: give time, patients or all.", param_hint="'--partition'")
     if crop is not None and recipe == "paper":
         raise typer.BadParameter("the paper's recipe crops nothing: give --recipe modern.", param_hint="'--crop'")
+    for name, value in (("--frames", frames), ("--size", size)):
+        if value is not None and data is not None:
+            raise typer.BadParameter("clips of --data are taken as they are.", param_hint=f"'{name}'")
+    if size is not None and clips is None:
+        raise typer.BadParameter(
+            "a set as large as the paper's has its own sizes: give --clips.", param_hint="'--size'"
+        )
     given = _weights(weights or [])
     plan = None if data is not None else _plan(clips, frames, size)
     training: dict[str, Any] = {"pretrained": {"imagenet": True, "none": False}.get(encoder, encoder)}
@@ -98,12 +107,11 @@ def _weights(texts: list[str]) -> dict[int, list[Path]]:
     return given
 
 
-def _plan(clips: int | None, frames: int | None, size: str) -> list[dict[str, Any]]:
+def _plan(clips: int | None, frames: int | None, size: str | None) -> list[dict[str, Any]]:
     from angioseg.simulation import clip_seed, plan_dataset
 
-    shape = rows_columns(size)
     if clips is None:
         plan = plan_dataset("setv", _SEED)
         return plan if frames is None else [{**clip, "frames": frames} for clip in plan]
-    options = {"frames": frames, "size": shape}
+    options = {"frames": frames, "size": rows_columns(size or "512x512")}
     return [{"seed": clip_seed(_SEED, index), **options} for index in range(clips)]

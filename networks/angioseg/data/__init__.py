@@ -2,7 +2,7 @@
 
 from .clips import clip_pairs, label_beside, patient_key
 from .frames import FrameDataset, labelled_frames, read_clip
-from .partition import PARTITIONS, part_clips, split_by_patient, split_in_time, time_parts
+from .partition import PARTITIONS, count_frames, part_clips, split_by_patient, split_in_time, time_parts
 from .sampler import FrameSampler
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "FrameDataset",
     "FrameSampler",
     "clip_pairs",
+    "count_frames",
     "label_beside",
     "labelled_frames",
     "part_clips",

@@ -89,7 +89,6 @@ class FrameDataset(Dataset):
         transform: applied to ``{"image": (T, H, W), "label": (T, H, W) uint8 0 or 1, "frame": i}``, arrays shared
             between items: the transform must not write into them.
         empty_share: at most this share of the items are frames without vessel, evenly spread; 1 keeps all.
-        progress: called with (clips read, clips) while reading.
         needs_vessels: whether a data set without any vessel is refused.
 
     An item is asked for by its number, or by (number, seed of the transform's chance) as
@@ -108,7 +107,6 @@ class FrameDataset(Dataset):
         clips: Sequence[dict[str, str]],
         transform: Callable,
         empty_share: float = 1.0,
-        progress: Callable[[int, int], None] | None = None,
         needs_vessels: bool = False,
     ) -> None:
         self.transform = transform
@@ -119,8 +117,6 @@ class FrameDataset(Dataset):
             self.clips.append((torch.from_numpy(image), torch.from_numpy(label)))
             for frame in frames:
                 (full if label[frame].any() else empty).append((number, frame))
-            if progress is not None:
-                progress(number + 1, len(clips))
         keep = len(empty)
         if empty_share < 1:
             keep = min(keep, int(len(full) * empty_share / (1 - empty_share)))

@@ -7,7 +7,7 @@ which flatters any model. By patients nobody is on both sides. A result says whi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..errors import AngioSegError
 from .clips import patient_key
 from .frames import labelled_frames
 
-__all__ = ["PARTITIONS", "part_clips", "split_by_patient", "split_in_time", "time_parts"]
+__all__ = ["PARTITIONS", "count_frames", "part_clips", "split_by_patient", "split_in_time", "time_parts"]
 
 PARTITIONS = ("patients", "time")
 """Ways to part a data set."""
@@ -45,11 +45,21 @@ def part_clips(
         raise AngioSegError(f"partition {partition!r}: give {' or '.join(PARTITIONS)}.")
     known = []
     for clip in clips:
-        mask, frames = labelled_frames(clip)
-        vessel_frames = sum(bool(mask[frame].any()) for frame in frames)
         patient = clip["patient"] if "patient" in clip else patient_key(clip["image"])
-        known.append({**clip, "frames": list(frames), "vessel_frames": vessel_frames, "patient": patient})
+        known.append(count_frames({**clip, "patient": patient}, *labelled_frames(clip)))
     return split_by_patient(known, share)
+
+
+def count_frames(clip: dict[str, Any], mask: np.ndarray, frames: Iterable[int]) -> dict[str, Any]:
+    """A clip with its labelled ``frames`` and how many of them show a vessel (``vessel_frames``).
+
+    Args:
+        clip: ``{"image": path, "label": path, "patient": key or None}``.
+        mask: (T, H, W), not 0 = vessel.
+        frames: numbers of the labelled frames.
+    """
+    frames = sorted(frames)
+    return {**clip, "frames": frames, "vessel_frames": sum(bool(mask[frame].any()) for frame in frames)}
 
 
 def time_parts(num_frames: int, test_first: bool) -> tuple[range, range]:
@@ -101,8 +111,7 @@ def split_by_patient(clips: Sequence[dict[str, Any]], share: float) -> tuple[lis
     time. With one patient only, or none named, whole cines are split. Nobody is validated on who shows no vessel.
 
     Args:
-        clips: each with ``image`` (path), ``frames`` (numbers of its labelled frames), ``vessel_frames`` (how many of
-            those show a vessel) and ``patient`` (a key, or None).
+        clips: of :func:`count_frames`.
         share: of the labelled frames with a vessel to validate on, 0 to 0.5; at least one clip goes to each side.
 
     Returns:

@@ -1,7 +1,7 @@
 """Simulated coronary angiograms with exact truth."""
 
 from .clip import VISIBLE_GREY, SimulatedClip, simulate_clip
-from .dataset import CATHETER_LABEL, PRESETS, VESSEL_LABEL, clip_seed, plan_dataset, write_clip, write_dataset
+from .dataset import PRESETS, clip_seed, plan_dataset, write_clip, write_dataset
 from .dicom import write_xa_dicom
 from .disease import Lesion
 from .errors import SimulationError
@@ -9,9 +9,7 @@ from .stream import SimulatedWindows
 from .truth import Centrelines
 
 __all__ = [
-    "CATHETER_LABEL",
     "PRESETS",
-    "VESSEL_LABEL",
     "VISIBLE_GREY",
     "Centrelines",
     "Lesion",

@@ -15,13 +15,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..cine.vessel import CATHETER_GREY, VESSEL_GREY
 from .clip import SimulatedClip, random_timing, simulate_clip
 from .errors import SimulationError
 
-__all__ = ["CATHETER_LABEL", "PRESETS", "VESSEL_LABEL", "clip_seed", "plan_dataset", "write_clip", "write_dataset"]
-
-VESSEL_LABEL, CATHETER_LABEL = np.uint8(255), np.uint8(64)
-"""Grey levels in a label picture."""
+__all__ = ["PRESETS", "clip_seed", "plan_dataset", "write_clip", "write_dataset"]
 
 _PNG_LEVEL = 1
 
@@ -146,7 +144,7 @@ def write_clip(target: str | os.PathLike, clip: SimulatedClip) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        labels = clip.vessels * VESSEL_LABEL + clip.catheter * CATHETER_LABEL
+        labels = clip.vessels * VESSEL_GREY + clip.catheter * CATHETER_GREY
         for name, stack in (("images", clip.frames), ("labels", labels)):
             (made / name).mkdir()
             for index, frame in enumerate(stack):
