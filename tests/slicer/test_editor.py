@@ -98,6 +98,19 @@ def test_the_cine_is_on_screen_when_its_subtraction_goes(cine, connected):
     assert background(connected) is cine.proxy
 
 
+def test_a_scene_that_is_saved_while_subtracted_shows_its_cine(cine, connected, tmp_path):
+    connected.ui.subtractionCheck.checked = True
+    subtracted = background(connected)
+    scene = slicer.mrmlScene
+    scene.SetURL(str(tmp_path / "scene.mrml"))
+    # As Slicer's save dialog does.
+    scene.StartState(scene.SaveState)
+    scene.Commit()
+    scene.EndState(scene.SaveState)
+    assert f'references="backgroundVolume:{cine.proxy.GetID()};' in (tmp_path / "scene.mrml").read_text()
+    assert background(connected) is subtracted
+
+
 def test_after_a_reload_every_key_is_wanted_once(cine, connected):
     import qt
 

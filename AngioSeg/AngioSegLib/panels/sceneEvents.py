@@ -1,4 +1,4 @@
-"""What happens to the whole scene: it is closed, and another one comes."""
+"""What happens to the whole scene: it is saved, it is closed, and another one comes."""
 
 from collections.abc import Callable
 
@@ -27,6 +27,8 @@ class SceneEvents(VTKObservationMixin):
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self.addObserver(scene, event, self._onOther)
         self.addObserver(scene, scene.NodeRemovedEvent, self._onRemoved)
+        self.addObserver(scene, scene.StartSaveEvent, self._onStartSave)
+        self.addObserver(scene, scene.EndSaveEvent, self._onEndSave)
 
     def close(self) -> None:
         """Watch no more."""
@@ -47,3 +49,9 @@ class SceneEvents(VTKObservationMixin):
         self._window.forgetCines()
         # Was it what shows the masks, Slicer makes another one when this event is over.
         self._window.refreshSoon()
+
+    def _onStartSave(self, caller, event) -> None:
+        self._window.see.showCineWhile(saving=True)
+
+    def _onEndSave(self, caller, event) -> None:
+        self._window.see.showCineWhile(saving=False)

@@ -209,6 +209,11 @@ class SeePanel(Panel):
                 self._subtraction = SubtractionView(self.reading)
             showVolume(self._subtraction.volume if self._subtraction else self.reading.cine.proxy)
 
+    def showCineWhile(self, saving: bool) -> None:
+        """Show the cine while a scene is saved: its subtraction is not, and a view of it would come back black."""
+        if self._subtraction is not None and self.reading is not None:
+            showVolume(self.reading.cine.proxy if saving else self._subtraction.volume)
+
     def _forgetSubtraction(self) -> bool:
         """Whether there was one; without it the view shows nothing."""
         subtraction, self._subtraction = self._subtraction, None
