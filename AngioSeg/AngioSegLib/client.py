@@ -53,6 +53,10 @@ class Client:
         connectTimeout: seconds to wait for somebody to pick up.
         readTimeout: seconds without a byte of the answer; a range of frames is computed in that time.
 
+    Attributes:
+        url: the server's address.
+        inClear: whether what is sent can be read on its way.
+
     Raises:
         ServerAbsent: when the address is none.
     """
@@ -67,7 +71,7 @@ class Client:
     ):
         self.model = model
         self._line = Transport(url, token, connectTimeout, readTimeout)
-        self.url = self._line.url
+        self.url, self.inClear = self._line.url, self._line.inClear
 
     def info(self) -> dict[str, Any]:
         """The server's ``/info/``: its name, models and labels.

@@ -22,6 +22,10 @@ class Transport:
         connectTimeout: seconds to wait for somebody to pick up.
         readTimeout: seconds without a byte of the answer.
 
+    Attributes:
+        url: the address, without a slash at its end.
+        inClear: whether what is sent can be read on its way: over http to another machine.
+
     Raises:
         ServerAbsent: when the address is none, or the token cannot be one.
     """
@@ -35,8 +39,10 @@ class Transport:
             raise ServerAbsent("a token or password is of ASCII letters; is the keyboard set to another language?")
         self._timeout = (connectTimeout, readTimeout)
         self._http = requests.Session()
+        here = host in ("localhost", "127.0.0.1", "::1")
+        self.inClear = not here and urlsplit(url).scheme == "http"
         # A hospital's proxy settings must not catch calls to this very machine.
-        self._http.trust_env = host not in ("localhost", "127.0.0.1", "::1")
+        self._http.trust_env = not here
         # Not a plain header: requests puts what it finds in a .netrc file in its place.
         self._http.auth = self._authorize
 

@@ -112,6 +112,21 @@ def test_nobody_there(freeUrl, ask):
 
 
 @pytest.mark.parametrize(
+    ("url", "inClear"),
+    [
+        ("http://127.0.0.1:8000", False),
+        ("http://LocalHost:8000/", False),
+        ("http://[::1]:8000", False),
+        ("https://hospital", False),
+        ("http://hospital", True),
+        ("http://127.0.0.1.hospital", True),
+    ],
+)
+def test_which_lines_others_can_read(url, inClear):
+    assert Client(url).inClear is inClear
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "",

@@ -61,6 +61,15 @@ def test_connecting_shows_what_the_server_offers_and_remembers_the_address(conne
     assert qt.QSettings().value("AngioSeg/serverAddress") == server.url
 
 
+def test_a_line_that_others_can_read_is_told(host, server):
+    # This very machine, by a name that does not show it.
+    host.ui.addressEdit.text = server.url.replace("127.0.0.1", "127.1")
+    host.press("connectButton")
+    host.idle()
+    assert host.ui.serverSection.text == "Server   ● Connected, ready, not encrypted"
+    assert "can be read" in host.ui.serverSection.toolTip
+
+
 def test_a_password_is_sent_and_not_kept(host, server):
     server.token = "secret"
     host.ui.addressEdit.text = server.url

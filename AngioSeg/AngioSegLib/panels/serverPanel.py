@@ -43,6 +43,10 @@ class ServerPanel(Panel):
             "busy": _("◐ Connected, working"),
             "lost": _("✕ Not reached"),
         }[state]
+        inClear = self.connection.ready and self.connection.client.inClear
+        if inClear:
+            short += ", " + _("not encrypted")
+        self.ui.serverSection.toolTip = _("Images and password can be read on their way there.") if inClear else ""
         self.ui.serverStateLabel.text = f"{short}: {self.connection.problem}" if state == "lost" else short
         self.ui.serverStateLabel.visible = state == "lost"
         self.ui.serverSection.text = _("Server") + f"   {short}"
