@@ -19,7 +19,7 @@ from angioseg.serve import start_server
 from angioseg.simulation import simulate_clip, write_xa_dicom
 from monai.bundle import ConfigParser
 
-FRAMES = 8
+FRAMES = 6
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_every_door_gives_the_same_mask(door, studies, whole, tmp_path):
     assert np.array_equal(mask, whole.mask)
 
 
-@pytest.mark.parametrize(("frames", "expected"), [(0, [0]), ([5, 7], [5, 6, 7]), (FRAMES - 1, [FRAMES - 1])])
+@pytest.mark.parametrize(("frames", "expected"), [(0, [0]), ([3, 5], [3, 4, 5]), (FRAMES - 1, [FRAMES - 1])])
 def test_a_range_is_the_whole_clip_there(frames, expected, studies, segmenter, whole):
     part = segmenter(studies / "cine.dcm", frames)
     assert part.frames == expected
@@ -118,8 +118,8 @@ def logits(clip, batch_size):
     return inferer(clip, config.get_parsed_content("network"))
 
 
-def test_batches_differ_by_rounding_only(studies, whole):
-    clip = torch.from_numpy(read_cine(studies / "cine.dcm").frames)[None]
+def test_batches_differ_by_rounding_only(studies):
+    clip = torch.from_numpy(read_cine(studies / "cine.dcm").frames[-4:])[None]
     one = logits(clip, 1)
     three = logits(clip, 3)
     assert one.std() > 0.1

@@ -33,6 +33,17 @@ def data(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def short(data, tmp_path):
+    """Its first two frames, to be changed."""
+    cine, label = read_cine(data / "run.nrrd"), read_cine(data / "run_label.nrrd")
+    (tmp_path / "data").mkdir()
+    cine = Cine(frames=cine.frames[:2], times_ms=cine.times_ms[:2])
+    write_cine(tmp_path / "data" / "run.nrrd", cine)
+    write_label(tmp_path / "data" / "run_label.nrrd", label.frames[:2], cine, range(2))
+    return tmp_path / "data", cine
+
+
 @pytest.fixture(scope="module")
 def compared(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("compared")
@@ -120,14 +131,13 @@ def test_given_weights_are_not_trained(data, weights, tmp_path):
         compare(protocol, other, seeds=1, weights={**weights, 0: weights[1]}, device="cpu")
 
 
-def test_labels_that_have_changed_do_not_come_into_the_old_table(data, weights, tmp_path):
-    folder, out = shutil.copytree(data, tmp_path / "data"), tmp_path / "out"
+def test_labels_that_have_changed_do_not_come_into_the_old_table(short, weights, tmp_path):
+    (folder, cine), out = short, tmp_path / "out"
     out.mkdir()
     protocol = Protocol(str(folder), partition="all")
     before = compare(protocol, out, seeds=1, weights=weights, device="cpu")
     assert compare(protocol, out, seeds=1, weights=weights, device="cpu") == before
-    cine = read_cine(folder / "run.nrrd")
-    write_label(folder / "run_label.nrrd", np.eye(64, dtype=np.uint8)[None].repeat(6, 0), cine, range(6))
+    write_label(folder / "run_label.nrrd", np.eye(64, dtype=np.uint8)[None].repeat(2, 0), cine, range(2))
     with pytest.raises(AngioSegError, match="has changed since"):
         compare(protocol, out, seeds=1, weights=weights, device="cpu")
 
@@ -151,11 +161,10 @@ def test_what_is_refused_leaves_nothing(data, weights, tmp_path, monkeypatch, wr
     assert not (tmp_path / "out").exists()
 
 
-def test_frames_that_show_no_vessel_compare_nothing(data, weights, tmp_path):
-    folder, out = shutil.copytree(data, tmp_path / "data"), tmp_path / "out"
+def test_frames_that_show_no_vessel_compare_nothing(short, weights, tmp_path):
+    (folder, cine), out = short, tmp_path / "out"
     out.mkdir()
-    cine = read_cine(folder / "run.nrrd")
-    write_label(folder / "run_label.nrrd", np.zeros(cine.shape, np.uint8), cine, range(6))
+    write_label(folder / "run_label.nrrd", np.zeros(cine.shape, np.uint8), cine, range(2))
     with pytest.raises(AngioSegError, match="no frame that tests shows a vessel"):
         compare(Protocol(str(folder), partition="all"), out, seeds=1, weights=weights, device="cpu")
 
@@ -192,13 +201,14 @@ def test_simulated_clips_are_made_once(tmp_path):
     assert (moved / "data" / first.name).stat().st_mtime_ns == made
 
 
-def test_a_clip_without_a_label_for_training_does_not_stop_the_others(data, tmp_path):
+def test_a_clip_without_a_label_for_training_does_not_stop_the_others(data, weights, tmp_path):
     folder = shutil.copytree(data, tmp_path / "data")
     cine = read_cine(folder / "run.nrrd")
     write_cine(folder / "a.nrrd", cine)
     write_label(folder / "a_label.nrrd", np.zeros(cine.shape, np.uint8), cine, [0])  # which tests
     command = ["compare", "-o", str(tmp_path / "out"), "--data", str(folder), "--recipe", "modern", "--device", "cpu"]
     options = "--seeds 1 --crop 192 --epochs 1 --iterations 1 --batch-size 1 --encoder none"
+    options += f" --weights 1={weights[1][0]} --weights 2={weights[2][0]}"
     result = CliRunner().invoke(app, [*command, *options.split()])
     assert result.exit_code == 0, result.output
 

@@ -142,7 +142,7 @@ def test_networks_of_its_trainings_do_not_pile_up(tmp_path):
     gc.collect()
     before = networks()
     untrained_weights(tmp_path / "model.pt")
-    size = {"clips": 3, "held_out": 1, "frames": 4, "size": (96, 96), "rounds": 1, "per_round": 3}
+    size = {"clips": 3, "held_out": 1, "frames": 4, "size": (96, 96), "rounds": 1, "per_round": 3, "grid": (96, 96)}
     training = {"max_epochs": 1, "iterations_per_epoch": 1, "batch_size": 1, "crop": [96, 96]}
     points = simulate_loop("random", 0, weights=tmp_path / "model.pt", device="cpu", **size, **training)
     assert [point.frames for point in points] == [0, 3]
