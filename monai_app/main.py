@@ -214,7 +214,7 @@ class AngioSegApp(MONAILabelApp):
         if self._is_upload(image):
             return image, False
         check_id(image, "image id")
-        raise HTTPException(404, f"There is no image {image!r} in the studies folder.")
+        raise HTTPException(404, f"There is no image {image!r} here.")
 
     def _is_upload(self, path: str) -> bool:
         # The platform names uploads to this method by their paths: those folders and no others may be read.

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from angioseg.cine import LABEL_ENDINGS, Cine, CineError, is_cine, read_cine, read_label, write_label
 from angioseg.cine.atomic import replacing
-from angioseg.cine.suffixes import PICTURE, cine_suffix
+from angioseg.cine.suffixes import cine_suffix
 from angioseg.paths import MODELS
 from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
@@ -23,7 +23,8 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from lib.archive import Unreachable
 from lib.cines import file_state
 from lib.dataset import write_dataset
-from lib.ids import check_id, is_id
+from lib.finding import CineFolder, is_image_id, name_cines
+from lib.ids import check_id
 from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
 from lib.options import check_options
 
@@ -31,6 +32,8 @@ __all__ = ["CineDatastore", "pixel_digest", "read_upload"]
 
 logger = logging.getLogger("angioseg.server")
 
+_LABELS = "labels"
+_FINAL = DefaultLabelTag.FINAL.value
 _RESERVED_INFO = ("name", "path", "ts", "id", "frame", "score", "why", "scored")
 _RESERVED_LABEL_INFO = (*_RESERVED_INFO, "annotated_frames", "version", "versions", "file", "problem")
 
@@ -41,8 +44,8 @@ class CineDatastore(LocalDatastore):
     The platform's store knows files with given endings in one folder. Here an image is whatever is a cine: a file
     (DICOM needs no ending) or a folder of frames. Its id is its path below the studies folder without the ending, with
     ``__`` for a folder's slash; when two cines come to the same id, the one found later keeps its ending in its id. An
-    id once given is kept in ``datastore_v2.json``. Labels lie in ``labels/TAG/ID.nrrd`` (also ``.seg.nrrd``, ``.nii``,
-    ``.nii.gz``), put there by the server or by hand.
+    id once given is kept in ``datastore_v2.json``; where it has labels, also while its cine is away. Labels lie in
+    ``labels/TAG/ID.nrrd`` (also ``.seg.nrrd``, ``.nii``, ``.nii.gz``), put there by the server or by hand.
 
     A label that is saved is never lost: it becomes ``labels/TAG/ID.nrrd`` with the list of its labelled frames in the
     header, and the one that it takes the place of is kept as ``labels/TAG/versions/ID.NUMBER.nrrd``. A label's info
@@ -59,10 +62,11 @@ class CineDatastore(LocalDatastore):
 
     def __init__(self, studies: str, read: Callable[[str], Cine] = read_cine):
         self._read = read
+        self._cines = CineFolder(Path(studies), _LABELS)
         self._paths: dict[str, str] = {}
-        self._kinds: dict[str, tuple] = {}
+        self._absent: dict[str, ImageLabelModel] = {}
+        self._without_cine = 0
         self._pixels: dict[str, tuple[tuple, str | None]] = {}
-        self._unreadable: set[Path] = set()
         self._scanned_at = -float("inf")
         self._mutex = threading.RLock()
         # The platform's own watcher sees only given endings in the top folder; looking when asked needs no watcher
@@ -165,7 +169,7 @@ class CineDatastore(LocalDatastore):
         name = check_id(image_id + cine_suffix(image_filename), "image id")
         if name in (self._datastore.labels_dir, MODELS):
             raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
-        if name.lower().endswith(LABEL_ENDINGS):
+        if name.lower().endswith(LABEL_ENDINGS) or not is_image_id(image_id):
             raise HTTPException(400, f"{image_id!r} ends as the name of a label does. Use another id.")
         info = _checked_info(image_info or {})
         pixels, target = pixel_digest(read_upload(image_filename)), Path(self._datastore_path, name)
@@ -245,6 +249,9 @@ class CineDatastore(LocalDatastore):
             HTTPException: 400, when it is no label of this cine; 404, when there is no such cine.
         """
         check_id(label_tag, "label tag")
+        # Another folder, which nothing is learned from; on some disks the same one.
+        if label_tag != _FINAL and label_tag.casefold() == _FINAL:
+            raise HTTPException(400, f"Write the tag of a label that people made as {_FINAL!r}.")
         if label_suffix(label_filename) is None:
             raise HTTPException(400, f"A label must be one of {', '.join(LABEL_SUFFIXES)}.")
         info = dict(label_info or {})
@@ -257,11 +264,11 @@ class CineDatastore(LocalDatastore):
             image = self._image(image_id)
             folder = Path(self._datastore.label_path(label_tag))
             folder.mkdir(parents=True, exist_ok=True)
-            current = image.labels.get(label_tag)
-            old = folder / (image_id + current.ext) if current else None
+            # As it is now, not as it was at the last look: somebody may have put one there since.
+            old = next((file for file in _label_files(folder) if _labelled_id(file) == image_id), None)
             if old is not None:
                 new = new if replace else join_labels(new, _read_current(old))
-                self._keep(old, image_id, label_tag, current.ext)
+                self._keep(old, image_id, label_tag, old.name[len(image_id) :])
             target = folder / f"{image_id}.nrrd"
             write_label(target, new.mask, cine, new.frames)
             if old is not None and old != target:
@@ -311,10 +318,13 @@ class CineDatastore(LocalDatastore):
     def remove_image(self, image_id):
         with self._mutex:
             self._image(image_id)
-            if Path(self._datastore_path).resolve() not in Path(self.get_image_uri(image_id)).parents:
+            path = Path(self.get_image_uri(image_id))
+            if Path(self._datastore_path).resolve() not in path.parents:
                 raise HTTPException(
                     400, f"Image {image_id!r} lies outside of the studies folder: remove its link there."
                 )
+            if not _is_frames_alone(path):
+                raise HTTPException(400, f"The folder of image {image_id!r} holds more than frames: remove it by hand.")
             super().remove_image(image_id)
 
     def remove_label(self, label_id, label_tag):
@@ -341,7 +351,7 @@ class CineDatastore(LocalDatastore):
         image = self._datastore.objects.get(image_id)
         if image is None:
             check_id(image_id, "image id")
-            raise HTTPException(404, f"There is no image {image_id!r} in the studies folder.")
+            raise HTTPException(404, f"There is no image {image_id!r} here.")
         return image
 
     def _label(self, image_id, tag) -> DataModel:
@@ -361,74 +371,47 @@ class CineDatastore(LocalDatastore):
 
     def _reconcile_datastore(self):
         with self._mutex:
+            if not os.path.isdir(self._datastore_path):
+                raise HTTPException(503, "The studies folder is not there. Is its drive connected?")
             self._init_from_datastore_file()
-            before = self._datastore.objects
+            before = {**self._absent, **self._datastore.objects}
             known = {image.image.info.get("name"): image_id for image_id, image in before.items()}
-            self._paths = _name_cines(self._scan(), known)
+            labelled = {_labelled_id(file) for folder in self._label_folders() for file in _label_files(folder)}
+            kept = labelled & before.keys()
+            self._paths = name_cines(self._scan(), known, kept)
+            self._warn_of(len(labelled - self._paths.keys()))
             labels = self._scan_labels(before)
             objects = {}
             for image_id, path in self._paths.items():
                 info = before[image_id].image.info if image_id in before else {"ts": int(time.time())}
                 image = DataModel(ext="", info={**info, "name": path})
                 objects[image_id] = ImageLabelModel(image=image, labels=labels.get(image_id, {}))
-            if objects != before:
+            # Their cines are away, and come back to their labels.
+            self._absent = {image_id: before[image_id] for image_id in kept - self._paths.keys()}
+            if objects != self._datastore.objects:
                 # Replaced whole: a thread that reads sees all of the old or all of the new.
                 self._datastore.objects = objects
+            if {**self._absent, **objects} != before:
                 self._update_datastore_file()
             self._scanned_at = time.monotonic()
 
+    def _warn_of(self, without_cine: int):
+        if without_cine > self._without_cine:
+            logger.warning("Labels that belong to no cine that is there: %d.", without_cine)
+        self._without_cine = without_cine
+
     def _scan(self) -> list[str]:
         """Paths of the cines below the studies folder, sorted."""
-        root = Path(self._datastore_path)
-        found, seen = [], set()
-
-        def walk(folder: Path):
-            if (real := folder.resolve()) in seen:
-                return
-            seen.add(real)
-            for path in sorted(folder.iterdir()):
-                if not is_id(path.name) or (folder == root and path.name in (self._datastore.labels_dir, MODELS)):
-                    continue
-                try:
-                    if path.is_dir():
-                        if self._is_folder_of_frames(path):
-                            found.append(path.relative_to(root).as_posix())
-                        else:
-                            walk(path)
-                    elif path.is_file() and self._is_cine_file(path):
-                        found.append(path.relative_to(root).as_posix())
-                except OSError as error:
-                    if path not in self._unreadable:
-                        self._unreadable.add(path)
-                        logger.warning("A file or folder in the studies folder cannot be read: %s.", error.strerror)
-
-        walk(root)
-        return found
-
-    def _is_folder_of_frames(self, path: Path) -> bool:
-        """One cine; but pictures beside cines (a report's, say) make no frames of a folder."""
-        return is_cine(path) and not any(
-            file.is_file() and file.suffix.lower() not in PICTURE and self._is_cine_file(file)
-            for file in path.iterdir()
-        )
-
-    def _is_cine_file(self, path: Path) -> bool:
-        stat = path.stat()
-        state = (stat.st_mtime_ns, stat.st_size)
-        kind = self._kinds.get(str(path))
-        if kind is None or kind[0] != state:
-            kind = self._kinds[str(path)] = (state, path.name.upper() != "DICOMDIR" and is_cine(path))
-        return kind[1]
+        return self._cines.paths()
 
     def _scan_labels(self, before) -> dict[str, dict[str, DataModel]]:
         labels: dict[str, dict[str, DataModel]] = {}
-        root = Path(self._datastore.label_path(None))
-        for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        for folder in self._label_folders():
             tag, versions = folder.name, _version_files(folder)
-            for file in sorted(folder.iterdir()):
-                suffix = label_suffix(file.name)
-                image_id = file.name[: -len(suffix)] if suffix else ""
-                if image_id not in self._paths or tag in labels.get(image_id, {}) or not file.is_file():
+            for file in _label_files(folder):
+                image_id = _labelled_id(file)
+                suffix = file.name[len(image_id) :]
+                if image_id not in self._paths or tag in labels.get(image_id, {}):
                     continue
                 old = before[image_id].labels.get(tag) if image_id in before else None
                 info = old.info if old and old.ext == suffix else {"ts": int(file.stat().st_mtime)}
@@ -440,9 +423,14 @@ class CineDatastore(LocalDatastore):
                 labels.setdefault(image_id, {})[tag] = DataModel(info={**info, **described}, ext=suffix)
         return labels
 
+    def _label_folders(self) -> list[Path]:
+        return sorted(path for path in Path(self._datastore.label_path(None)).iterdir() if path.is_dir())
+
     def _update_datastore_file(self, lock=True):
         del lock  # The rename below is all or nothing.
-        data = json.dumps(self._datastore.model_dump(exclude={"base_path"}), indent=2, default=str)
+        stored = self._datastore.model_dump(exclude={"base_path"})
+        stored["objects"] |= {image_id: image.model_dump() for image_id, image in self._absent.items()}
+        data = json.dumps(stored, indent=2, default=str)
         with replacing(Path(self._datastore_config_path)) as temporary:
             temporary.write_text(data, encoding="utf-8")
         self._config_ts = os.stat(self._datastore_config_path).st_mtime
@@ -468,23 +456,19 @@ def pixel_digest(cine: Cine) -> str:
     return hashlib.blake2b(np.ascontiguousarray(cine.frames).data, digest_size=16, key=form).hexdigest()
 
 
-def _name_cines(paths: list[str], known: dict[str, str]) -> dict[str, str]:
-    """Ids of paths: those already given first, then the shortest that is free."""
-    named = {known[path]: path for path in paths if path in known}
-    given = set(named.values())
-    for path in paths:
-        if path in given:
-            continue
-        flat = path.replace("/", "__")
-        candidates = [flat.removesuffix(cine_suffix(path)), flat]
-        number = 2
-        while candidates[0] in named or not is_id(candidates[0]):
-            candidates.pop(0)
-            if not candidates:
-                candidates.append(f"{flat[-150:].lstrip('.')}~{number}")
-                number += 1
-        named[candidates[0]] = path
-    return dict(sorted(named.items()))
+def _label_files(folder: Path) -> list[Path]:
+    """The labels of one tag; of two of a cine the first counts."""
+    return [file for file in sorted(folder.iterdir()) if label_suffix(file.name) and file.is_file()]
+
+
+def _labelled_id(file: Path) -> str:
+    return file.name[: -len(label_suffix(file.name) or "")]
+
+
+def _is_frames_alone(path: Path) -> bool:
+    """Whether a cine is a file, or a folder of which nothing else would go with its frames."""
+    files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    return all(file.parent in (path, path / "images") and is_cine(file) for file in files)
 
 
 def _checked_info(info: dict) -> dict:

@@ -13,6 +13,7 @@ from fastapi import HTTPException
 from hypothesis import given
 from hypothesis import strategies as st
 from lib.datastore import CineDatastore
+from lib.finding import CineFolder
 from lib.ids import is_id
 
 DICOM = bytes(128) + b"DICM"
@@ -46,6 +47,8 @@ def make(folder: Path, *names: str) -> Path:
         (["a/x", "a__x"], {"a__x": "a/x", "a__x~2": "a__x"}),
         ([".hidden.dcm", ".git/x.dcm", "labels/final/run.nrrd", "DICOMDIR", "run.seg.nrrd"], {}),
         (["über weiß.dcm"], {"über weiß": "über weiß.dcm"}),
+        (["a.dcm", "a.seg.dcm"], {"a": "a.dcm", "a.seg.dcm": "a.seg.dcm"}),  # a.seg.nrrd is a label of "a"
+        (["a.seg/1.png"], {"a.seg~2": "a.seg"}),
     ],
 )
 def test_cines_are_found_and_named(tmp_path, files, images):
@@ -303,12 +306,13 @@ def test_a_cine_that_is_there_is_told_by_its_pixels(tmp_path, there, name, cine,
     assert {path: path.read_bytes() for path in studies.rglob("*.n*")} == before
 
 
-def test_a_cine_is_not_added_under_the_name_of_a_label(tmp_path):
-    """Labels are no cines: it would be there and not be listed."""
+@pytest.mark.parametrize("name", ["run_seg", "run.seg"])
+def test_a_cine_is_not_added_under_the_name_of_a_label(tmp_path, name):
+    """Labels are no cines: it would be there and not be listed, or its labels would be those of another."""
     store = CineDatastore(str(make(tmp_path / "studies")))
     with pytest.raises(HTTPException) as caught:
-        store.add_image("run_seg", str(write_upload(tmp_path)), {})
-    assert (caught.value.status_code, caught.value.detail[:36]) == (400, "'run_seg' ends as the name of a labe")
+        store.add_image(name, str(write_upload(tmp_path)), {})
+    assert (caught.value.status_code, caught.value.detail[:36]) == (400, f"{name!r} ends as the name of a labe")
 
 
 def test_a_cine_that_is_there_under_another_id_is_answered_with_that(tmp_path):
@@ -408,7 +412,7 @@ def test_a_cine_with_information_that_is_none_is_not_added(tmp_path):
 def test_what_is_refused_after_all_does_not_stay(tmp_path, monkeypatch):
     store = CineDatastore(str(tmp_path / "studies"))
     # What the file is taken for under its name in the folder decides, and not what it was taken for as an upload.
-    monkeypatch.setattr(store, "_is_cine_file", lambda path: False)
+    monkeypatch.setattr(CineFolder, "paths", lambda folder: [])
     with pytest.raises(HTTPException) as caught:
         store.add_image("run", str(write_upload(tmp_path)), {})
     assert caught.value.status_code == 409

@@ -204,7 +204,7 @@ def app(studies, weights, tmp_path, monkeypatch):
 
 def test_a_mask_that_cannot_be_saved_leaves_nothing(app, tmp_path, monkeypatch):
     def refuse(*_):
-        raise HTTPException(404, "There is no image 'a' in the studies folder.")
+        raise HTTPException(404, "There is no image 'a' here.")
 
     monkeypatch.setattr(app.datastore(), "save_label", refuse)
     with pytest.raises(HTTPException):

@@ -184,7 +184,7 @@ def test_an_infer_whose_client_has_hung_up_is_given_up(server, tmp_path):
 @pytest.mark.parametrize(
     ("query", "params", "status", "line"),
     [
-        ({"image": "nobody"}, "{}", 404, "There is no image 'nobody' in the studies folder."),
+        ({"image": "nobody"}, "{}", 404, "There is no image 'nobody' here."),
         ({"image": "../evil"}, "{}", 400, "'../evil' is not a valid image id: use a plain name without folders."),
         ({"image": "/etc/hostname"}, "{}", 400, "'/etc/hostname' is not a valid image id"),
         ({"image": "notes.txt"}, "{}", 404, "There is no image 'notes.txt'"),
