@@ -131,13 +131,15 @@ class PacsDatastore(CineDatastore):
             # What others have stored meanwhile is joined, not displaced.
             self._look(at_once=True)
             super().save_label(image_id, label_filename, label_tag, label_info)
-            self._know(f"{_HERE}{image_id}", image_id, time_of_content())
+            made = time_of_content()
+            self._know(f"{_HERE}{image_id}", image_id, made, stored=False)
             if not settings.MONAI_LABEL_DATASTORE_READ_ONLY:
                 try:
                     self._store(image_id)
                 except (HTTPException, CineError) as error:
                     logger.warning("A label could not be stored in the archive.")
                     raise Unreachable("The label is saved on this server, but the archive did not take it.") from error
+                self._know(f"{_HERE}{image_id}", image_id, made)
         return image_id
 
     def _store(self, image_id: str):
@@ -227,10 +229,13 @@ class PacsDatastore(CineDatastore):
             if late:
                 self._keep(Path(label), seg.source, _FINAL, ".nrrd")
             else:
-                super().save_label(seg.source, label, _FINAL, {"replace": True})
+                # Frames that were labelled here and are nowhere else stay.
+                own = self._known().get(f"{_HERE}{seg.source}") or {}
+                super().save_label(seg.source, label, _FINAL, {"replace": own.get("stored", True)})
 
     def _known(self) -> dict[str, dict | None]:
-        """Segmentations by UID that were labels here already, with cine and time; the last label made here beside them.
+        """Segmentations by UID that were labels here already, with cine and time; the last label made here beside them,
+        and whether the archive has it.
 
         None for those that were made here and those that are of no cine. A label that is removed does not come back.
         """
@@ -239,7 +244,7 @@ class PacsDatastore(CineDatastore):
         except FileNotFoundError:
             return {}
 
-    def _know(self, uid: str, source: str | None = None, made: str = ""):
-        about = None if source is None else {"source": source, "made": made}
+    def _know(self, uid: str, source: str | None = None, made: str = "", stored: bool = True):
+        about = None if source is None else {"source": source, "made": made, "stored": stored}
         with replacing(self._segs) as temporary:
             temporary.write_text(json.dumps({**self._known(), uid: about}), encoding="utf-8")

@@ -465,7 +465,7 @@ def test_what_two_servers_label_is_joined_and_what_comes_late_is_a_version(archi
 
 @needs_orthanc
 @pytest.mark.parametrize("why", ["read only", "not taken"])
-def test_a_label_that_is_here_alone_is_not_displaced_by_an_older_one(archive, open_archive, tmp_path, monkeypatch, why):
+def test_a_label_that_is_here_alone_is_not_displaced(archive, open_archive, tmp_path, monkeypatch, why):
     image = archive.add(51).SOPInstanceUID
     datastore = open_archive(why)
     if why == "read only":
@@ -477,6 +477,12 @@ def test_a_label_that_is_here_alone_is_not_displaced_by_an_older_one(archive, op
             submit(datastore, tmp_path, image, archive.clips[image], [1, 2])
     add_seg(archive, tmp_path, image, [0], ContentDate="20200101")
     assert annotated(datastore, image) == [1, 2]
+    add_seg(archive, tmp_path, image, [0])
+    assert annotated(datastore, image) == [0, 1, 2]
+    if why == "not taken":
+        submit(datastore, tmp_path, image, archive.clips[image], [1])
+        add_seg(archive, tmp_path, image, [0], ContentDate="20990101")  # the archive has both: the newest counts
+        assert annotated(datastore, image) == [0]
 
 
 @needs_orthanc
