@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 
 import angioseg
+from angioseg.errors import AngioSegError
 from angioseg.paths import MODELS
+from angioseg.segmentation import check_device
 from angioseg.selection import STRATEGIES
 from angioseg.versions import Versions
 from fastapi import HTTPException
@@ -19,8 +21,7 @@ from lib.cine_routes import cine_routes
 from lib.cines import CineCache
 from lib.datastore import CineDatastore
 from lib.ids import check_id
-from lib.infer import OPTIONS, CineInferTask, SharedSegmenter
-from lib.options import check_options
+from lib.infer import CineInferTask, SharedSegmenter, check_request
 from lib.pacs import PacsDatastore, cache_folder
 from lib.predictions import Predictions
 from lib.routes import batch_routes, dataset_routes, log_routes, scoring_routes, train_routes
@@ -35,9 +36,31 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 
+_CONF = ("model", "device", "cine_cache_mb")
+_PLATFORMS_CONF = ("server_mode", "auth_token")
+
 
 def _is_archive(studies: str) -> bool:
     return studies.startswith(("http://", "https://"))
+
+
+def _checked(conf: dict) -> dict:
+    """The ``--conf`` values, before anything is built on them.
+
+    Raises:
+        AngioSegError: for the first that cannot be used.
+    """
+    if unknown := sorted(set(conf) - {*_CONF, *_PLATFORMS_CONF}):
+        raise AngioSegError(f"--conf {unknown[0]}: there is no such key; there are {', '.join(_CONF)}.")
+    try:
+        megabytes = int(conf.get("cine_cache_mb", 1024))
+    except ValueError:
+        raise AngioSegError(f"--conf cine_cache_mb {conf['cine_cache_mb']}: give a whole number.") from None
+    if (model := conf.get("model")) and not Path(model).is_file():
+        raise AngioSegError(f"--conf model {model}: no such weights file.")
+    if device := conf.get("device"):
+        check_device(device)
+    return {**conf, "cine_cache_mb": megabytes}
 
 
 def _model_tag(request: dict) -> str:
@@ -53,13 +76,14 @@ class AngioSegApp(MONAILabelApp):
     """Finds cines, segments them, learns. What is wrong with a request is answered with a 4xx and one line."""
 
     def __init__(self, app_dir, studies, conf):
+        conf = _checked(conf)
         self._home = cache_folder(studies) if _is_archive(studies) else Path(studies)
         self.versions = Versions(self._home / MODELS, conf.get("model"))
         self.segmenter = SharedSegmenter(self.versions, conf.get("device"))
         self.trainings = TrainingRuns(str(self._home))
         self.scorings = ThreadRuns("scoring", "scoring")
         self.batches = ThreadRuns("batch inference", "batch/infer")
-        self.cines = CineCache(max_bytes=int(conf.get("cine_cache_mb", 1024)) << 20)
+        self.cines = CineCache(max_bytes=conf["cine_cache_mb"] << 20)
         self.scores = ScoreBoard(self.segmenter, self.cines, self.versions.root / "scores")
         super().__init__(
             app_dir=app_dir,
@@ -131,9 +155,10 @@ class AngioSegApp(MONAILabelApp):
         Raises:
             HTTPException: when there is no such model, the tag is none or that of the final labels, an option is
                 misspelt, or a run goes on.
+            AngioSegError: when frames or threshold are none.
         """
         self._check_model(model)
-        check_options(params, OPTIONS)
+        check_request(params)
         tag = _model_tag(params)
         datastore = self.datastore()
         # What was put there a moment ago is one of all.

@@ -7,6 +7,7 @@ finished: MONAI Label's own bundle task would hold the whole clip several times 
 import dataclasses
 import logging
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +18,7 @@ from angioseg.cine import Cine, write_label
 from angioseg.errors import AngioSegError
 from angioseg.guard import client_gone
 from angioseg.keyframes import FrameMeasure, rank_key_frames
-from angioseg.segmentation import Segmentation, Segmenter
+from angioseg.segmentation import Segmentation, Segmenter, parse_frames
 from angioseg.selection import FrameScore, score_frame
 from angioseg.versions import Versions
 from fastapi import HTTPException
@@ -26,9 +27,9 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from lib.cines import CineCache
 from lib.options import check_options
 
-__all__ = ["OPTIONS", "CineInferTask", "SharedSegmenter"]
+__all__ = ["CineInferTask", "SharedSegmenter", "check_request"]
 
-OPTIONS = ("frames", "threshold", "measures")
+_OPTIONS = ("frames", "threshold", "measures")
 """Of an inference."""
 
 logger = logging.getLogger("angioseg.server")
@@ -153,7 +154,7 @@ class CineInferTask(InferTask):
 
     def __call__(self, request) -> tuple[str | None, dict]:
         path = request["image"]
-        check_options(request, OPTIONS)
+        check_options(request, _OPTIONS)
         try:
             if request.get("frames") == []:
                 return None, _rank(request.get("measures"))
@@ -185,6 +186,18 @@ class CineInferTask(InferTask):
         }
         logger.info("Segmented %d frames in %.1f s.", len(segmentation.frames), segmentation.latencies["infer"])
         return file, params
+
+
+def check_request(request: dict):
+    """Refuse what no cine could be segmented with, before many are asked.
+
+    Raises:
+        HTTPException: 400, for a misspelt option.
+        AngioSegError: for frames or a threshold that are none.
+    """
+    check_options(request, _OPTIONS)
+    parse_frames(request.get("frames", "all"), sys.maxsize)
+    _threshold(request.get("threshold"))
 
 
 def _threshold(value) -> float | None:

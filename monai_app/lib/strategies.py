@@ -59,7 +59,8 @@ class CineStrategy(Strategy):
     """Answers ``POST /activelearning/NAME`` with ``id``, ``frame``, ``score`` and ``why``; with {} when none is left.
 
     A strategy that needs scores waits until one cine has some, and chooses among the cines that have; ``scored`` in its
-    answer says how many of them the newest model has seen.
+    answer says how many of them the newest model has seen. Where none of the scored frames is left, it is a frame drawn
+    by chance.
 
     Args:
         name: one of `angioseg.selection.STRATEGIES`.
@@ -86,28 +87,29 @@ class CineStrategy(Strategy):
             return self._choose(paths, datastore)
         labelled = {id: len(_labelled(datastore, id)) for id in paths}
         self._scores.want({id: paths[id] for id in sorted(paths, key=lambda id: (labelled[id], id))})
-        while True:
-            answer = self._choose(paths, datastore)
-            if answer:
-                return {**answer, "scored": self._scores.progress()}
+        while not (answer := self._choose(paths, datastore)):
             if not self._scores.wait():
-                return None
+                # Of long cines not every frame is scored.
+                answer = self._choose(paths, datastore, "random")
+                break
+        return answer and {**answer, "scored": self._scores.progress()}
 
-    def _choose(self, paths: dict[str, str], datastore: CineDatastore) -> dict | None:
+    def _choose(self, paths: dict[str, str], datastore: CineDatastore, name: str | None = None) -> dict | None:
+        name = name or self._name
         with self._reservations.lock:
             reserved = self._reservations.frames()
             clips = {
-                id: self._clip(id, path, _labelled(datastore, id) | reserved.get(id, set()))
+                id: self._clip(name, id, path, _labelled(datastore, id) | reserved.get(id, set()))
                 for id, path in paths.items()
             }
-            choice = choose(self._name, clips, self._random)
+            choice = choose(name, clips, self._random)
             if choice is None:
                 return None
             self._reservations.add(choice.id, choice.frame)
         return {"id": choice.id, "frame": choice.frame, "score": round(choice.score, 4), "why": choice.why}
 
-    def _clip(self, id: str, path: str, taken: set[int]) -> Clip:
-        scored = self._scores.get(id) if needs_scores(self._name) else None
+    def _clip(self, name: str, id: str, path: str, taken: set[int]) -> Clip:
+        scored = self._scores.get(id) if needs_scores(name) else None
         if scored is None:
             return Clip(lambda: self._times(path), taken)
         return Clip(

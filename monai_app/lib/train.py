@@ -144,7 +144,7 @@ class TrainingRuns(Runs):
             told = json.loads(line)
             with self.changed:
                 if "line" in told:
-                    task["details"].append(told["line"])
+                    task["details"].append(self._without_folder(told["line"]))
                 if "progress" in told:
                     task["progress"] = told["progress"]
         process.wait()
@@ -156,8 +156,11 @@ class TrainingRuns(Runs):
             if "result" in told:
                 self.end(task, "STOPPED" if told["result"]["stopped"] else "DONE", told["result"])
             else:
-                task["details"].append(told.get("error", "The training was killed.").replace(f"{self._studies}/", ""))
+                task["details"].append(self._without_folder(told.get("error", "The training was killed.")))
                 self.end(task, "ERROR")
+
+    def _without_folder(self, line: str) -> str:
+        return line.replace(f"{self._studies}/", "")
 
 
 def _process(job: dict) -> subprocess.Popen:

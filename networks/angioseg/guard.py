@@ -7,6 +7,7 @@ so its endpoints are served from here: in threads, with one clear line for what 
 
 import asyncio
 import base64
+import errno
 import functools
 import hmac
 import inspect
@@ -30,6 +31,7 @@ client_gone: ContextVar[threading.Event | None] = ContextVar("client_gone", defa
 """Set once the client of the request that is being answered has hung up; None outside of a request."""
 
 _MAX_NAME = 200
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _JSON_OBJECTS = ("params", "info")
 
 
@@ -194,6 +196,8 @@ def _describe(error: Exception) -> tuple[int, str]:
         MONAILabelError.APP_INIT_ERROR,
     ):
         return 400, error.msg
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return 507, "The server's disk is full: what is stored there is as it was before. Make room, and try again."
     # Where it happened, not what it said: messages quote file names, and those can name a patient.
     places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-4:]]
     logger.error("%s at %s", type(error).__name__, " < ".join(reversed(places)))

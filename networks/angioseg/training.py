@@ -87,6 +87,7 @@ def train(
     device: str | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    left_out: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Training:
     """Train on labelled frames, starting from given weights, in a copy of the bundle.
@@ -101,6 +102,7 @@ def train(
         device: "cpu", "cuda"; a GPU when there is one when None.
         progress: called after every step and every validation.
         stop: asked after every step; True ends the training with the best model so far.
+        left_out: called with a line for each clip that cannot be used, and the others are; when None it is an error.
         options: further values of the bundle's train.json, such as ``max_epochs``, ``iterations_per_epoch``,
             ``learning_rate``, ``batch_size``, ``crop``, ``seed``.
 
@@ -126,6 +128,8 @@ def train(
     if not on_gpu:
         overrides["num_workers"] = 0
     overrides |= {"progress_bar": False, "tensorboard": False}
+    if left_out is not None:
+        overrides |= {f"{data}#left_out": left_out for data in ("train#dataset", "validate#all_frames")}
     workflow = ConfigWorkflow(
         config_file=str(folder / "configs" / "train.json"),
         meta_file=str(folder / "configs" / "metadata.json"),
@@ -147,7 +151,9 @@ def train(
     epochs, steps = trainer.state.max_epochs, int(workflow.parser.get_parsed_content("iterations_per_epoch"))
     last_loss = from_engine("loss", first=True)
     dices: dict[int, float] = {}
-    state: dict[str, Any] = {"loss": None, "left": None, "start": None, "stopped": False}
+    state: dict[str, Any] = {"loss": None, "left": None, "stopped": False}
+    # Seconds: of all steps so far, and of the last validation.
+    clock: dict[str, float] = {"steps": 0.0, "validation": 0.0, "began": 0.0}
 
     def tell(epoch: int) -> None:
         if progress is not None:
@@ -155,15 +161,24 @@ def train(
             best = max(dices.values(), default=None)
             progress(TrainingProgress(epoch, epochs, state["loss"], last, best, state["left"]))
 
-    @trainer.on(Events.EPOCH_STARTED(once=1))
+    @trainer.on(Events.EPOCH_STARTED)
+    @evaluator.on(Events.STARTED)
     def start_clock() -> None:
-        state["start"] = time.monotonic()
+        clock["began"] = time.monotonic()
+
+    def count_left() -> None:
+        done = trainer.state.iteration
+        validations = epochs - len([epoch for epoch in dices if epoch > 0])
+        if done:
+            state["left"] = clock["steps"] / done * (epochs * steps - done) + clock["validation"] * validations
 
     @trainer.on(Events.ITERATION_COMPLETED)
     def step_done() -> None:
-        done = trainer.state.iteration
+        now = time.monotonic()
+        clock["steps"] += now - clock["began"]
+        clock["began"] = now
         state["loss"] = float(last_loss(trainer.state.output))
-        state["left"] = (time.monotonic() - state["start"]) / done * (epochs * steps - done)
+        count_left()
         tell(trainer.state.epoch)
         if stop is not None and stop():
             state["stopped"] = True
@@ -171,8 +186,9 @@ def train(
 
     @evaluator.on(Events.COMPLETED)
     def validated() -> None:
-        dice = float(evaluator.state.metrics["val_dice"])
-        dices[trainer.state.epoch] = dice
+        dices[trainer.state.epoch] = float(evaluator.state.metrics["val_dice"])
+        clock["validation"] = time.monotonic() - clock["began"]
+        count_left()
         tell(trainer.state.epoch)
 
     tell(0)

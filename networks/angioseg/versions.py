@@ -112,17 +112,17 @@ class Versions:
                 bundle_dir(), start.weights, train_clips, val_clips, bundle, progress=progress, stop=stop, **options
             )
             if result.better:
-                self._publish(bundle, result)
+                self._publish(bundle, result, start.name)
             return result
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def _publish(self, bundle: Path, result: Training) -> None:
+    def _publish(self, bundle: Path, result: Training, start: str) -> None:
         number = max(self._numbers(), default=0) + 1
         metadata = bundle / "configs" / "metadata.json"
         values = json.loads(metadata.read_text(encoding="utf-8"))
         name = f"{values['version']}+{number}"
-        values["changelog"] = {**values["changelog"], name: str(result)}
+        values["changelog"] = {**values["changelog"], name: f"from {start}: {result}"}
         metadata.write_text(json.dumps({**values, "version": name}, indent=4), encoding="utf-8")
         os.replace(bundle, self.root / str(number))
 
@@ -169,7 +169,9 @@ def _main() -> None:
         os.nice(10)  # whoever waits for a segmentation comes first
     try:
         versions = Versions(arguments.pop("root"), arguments.pop("first"))
-        result = versions.train(**arguments, progress=progress, stop=stopping.is_set)
+        result = versions.train(
+            **arguments, progress=progress, stop=stopping.is_set, left_out=lambda line: say(line=f"left out: {line}")
+        )
     except AngioSegError as error:
         say(error=str(error))
     except Exception as error:

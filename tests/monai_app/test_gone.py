@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from angioseg.cine import Cine, read_label, write_cine, write_label
+from angioseg.errors import AngioSegError
 from angioseg.paths import app_dir, bundle_dir
 from angioseg.versions import Versions
 from fastapi import HTTPException
@@ -269,3 +270,22 @@ def test_a_dataset_is_made_without_it(store):
     with pytest.raises(HTTPException) as caught:
         store.get_dataset_archive(None)
     assert caught.value.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("conf", "line"),
+    [
+        ({"modle": "model.pt"}, "--conf modle: there is no such key; there are model, device, cine_cache_mb."),
+        ({"model": "nowhere.pt"}, "--conf model nowhere.pt: no such weights file."),
+        ({"device": "cuda9"}, "device 'cuda9' cannot be used here"),
+        ({"cine_cache_mb": "much"}, "--conf cine_cache_mb much: give a whole number."),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_the_server_cannot_begin_with_is_told(tmp_path, conf, line):
+    from main import AngioSegApp
+
+    with pytest.raises(AngioSegError) as caught:
+        AngioSegApp(str(app_dir()), str(tmp_path), conf)
+    assert line in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,7 @@
 """The door of the server alone: who comes in, and with how much."""
 
+import errno
+
 import pytest
 from angioseg.guard import create_app
 from fastapi import APIRouter, Request
@@ -18,6 +20,10 @@ class App:
         @router.put("/echo")
         def echo(request: Request, body: dict | None = None):
             return {"keys": len(body or {})}
+
+        @router.get("/full")
+        def full():
+            raise OSError(errno.ENOSPC, "No space left on device", "/studies/somebody.dcm")
 
         return [router]
 
@@ -103,3 +109,10 @@ def test_a_request_is_bounded_whether_it_says_its_length_or_not(client, chunked,
     assert reply.status_code == status
     if status == 413:
         assert reply.json()["detail"] == "The request is too large: this server takes 0.000976562 MB at once."
+
+
+def test_a_full_disk_is_told(client):
+    reply = client().get("/full")
+    assert reply.status_code == 507
+    assert reply.json()["detail"].startswith("The server's disk is full:")
+    assert "somebody" not in reply.text

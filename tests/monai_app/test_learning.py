@@ -225,6 +225,8 @@ def test_many_cines_are_segmented_one_after_the_other(server, studies):
         ("/batch/infer/angioseg", {"label_tag": "../x"}, 400, "'../x' is not a valid label tag"),
         ("/batch/infer/angioseg?images=some", {}, 422, "images: "),
         ("/batch/infer/angioseg", {"frame": 3}, 400, "`frame` is no option; did you mean `frames`?"),
+        ("/batch/infer/angioseg", {"frames": "x"}, 400, "frames 'x': give "),
+        ("/batch/infer/angioseg", {"threshold": 7}, 400, "threshold must be a number between 0 and 1"),
         ("/batch/infer/angioseg", [1], 422, "Input should be a valid dictionary"),
     ],
 )

@@ -21,6 +21,16 @@ def test_a_long_list_of_clips_reaches_the_process_and_nothing_is_left(runs, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
+def test_what_cannot_be_read_is_left_out_and_told(runs, tmp_path, weights):
+    clip = {"image": str(tmp_path / "run.dcm"), "label": str(tmp_path / "run.nrrd")}
+    job = {"root": str(tmp_path / "models"), "first": str(weights), "train_clips": [clip], "val_clips": [clip]}
+    task = runs.wait(runs.start({**job, "device": "cpu"}, {})["id"])
+    assert (task["status"], task["details"]) == (
+        "ERROR",
+        ["left out: run.dcm: no such file or folder", "the data set has no usable frame; label at least one."],
+    )
+
+
 def test_a_process_that_cannot_be_started_does_not_bar_the_next(runs, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(12, "Cannot allocate memory")

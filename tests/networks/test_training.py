@@ -37,17 +37,22 @@ def digest(folder):
 def test_a_better_model_is_the_next_version(tmp_path, clips, spoilt):
     shipped = digest(bundle_dir())
     versions = Versions(tmp_path / "models", spoilt)
-    told = []
-    result = versions.train(clips[:1], clips[1:], **SMALL, max_epochs=1, iterations_per_epoch=3, progress=told.append)
+    told, left_out = [], []
+    unfit = {"image": clips[0]["image"], "label": str(tmp_path / "label.nrrd")}
+    write_label(unfit["label"], np.ones((3, 192, 192), np.uint8), np.arange(3.0), [1])
+    steps = {"max_epochs": 1, "iterations_per_epoch": 3, "progress": told.append, "left_out": left_out.append}
+    result = versions.train([unfit, *clips[:1]], [*clips[1:], unfit], **SMALL, **steps)
     assert result.better
     assert result.dice > result.dice_before
     assert (result.train_frames, result.val_frames, result.stopped) == (2, 2, False)
     version = versions.current()
     assert (version.number, version.name) == (1, "0.1.0+1")
     changelog = json.loads((version.bundle / "configs" / "metadata.json").read_text())["changelog"]
-    assert changelog["0.1.0+1"] == str(result)
+    assert changelog["0.1.0+1"] == f"from 0.1.0: {result}"
     assert digest(bundle_dir()) == shipped
     assert [path.name for path in versions.root.iterdir()] == ["1"]
+    assert len(left_out) == 2
+    assert all("do not fit images of shape" in line for line in left_out)
     assert (told[0].epoch, told[0].loss) == (0, None)
     assert (told[-1].epoch, told[-1].seconds_left) == (1, 0.0)
     assert told[-1].val_dice == told[-1].best_dice == result.dice

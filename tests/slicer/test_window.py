@@ -354,7 +354,7 @@ def test_the_next_sample_is_loaded_at_its_frame_with_the_reason(cine, connected,
     assert first.currentFrame == 2
     connected.press("nextSampleButton")
     connected.idle()
-    assert connected.ui.whyLabel.text.startswith("No frame is left to label.")
+    assert connected.ui.whyLabel.text.startswith("Every frame is labelled, or was given to somebody")
     # What is submitted of it goes under the server's own name.
     connected.press("thisFrameButton")
     connected.idle()

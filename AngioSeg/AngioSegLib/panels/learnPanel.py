@@ -82,7 +82,10 @@ class LearnPanel(Panel):
         if self._asking:
             return _("The server is choosing; the first time it looks at every cine: that takes a while.")
         if self._noneLeft:
-            return _("No frame is left to label. Train, or add cines to the server's folder.")
+            return _(
+                "Every frame is labelled, or was given to somebody in the last ten minutes. Train, or add cines to the "
+                "server's folder."
+            )
         if self._sample:
             return _("Frame {frame} of {id}: {why}").format(**self._sample)
         return ""

@@ -90,6 +90,7 @@ class FrameDataset(Dataset):
             between items: the transform must not write into them.
         empty_share: at most this share of the items are frames without vessel, evenly spread; 1 keeps all.
         needs_vessels: whether a data set without any vessel is refused.
+        left_out: called with a line for each clip that cannot be used, and the others are; when None it is an error.
 
     An item is asked for by its number, or by (number, seed of the transform's chance) as
     :class:`angioseg.data.FrameSampler` does.
@@ -108,15 +109,22 @@ class FrameDataset(Dataset):
         transform: Callable,
         empty_share: float = 1.0,
         needs_vessels: bool = False,
+        left_out: Callable[[str], None] | None = None,
     ) -> None:
         self.transform = transform
         self.clips = []
         full, empty = [], []
-        for number, clip in enumerate(clips):
-            image, label, frames = read_clip(clip)
-            self.clips.append((torch.from_numpy(image), torch.from_numpy(label)))
+        for clip in clips:
+            try:
+                image, label, frames = read_clip(clip)
+            except AngioSegError as error:
+                if left_out is None:
+                    raise
+                left_out(str(error))
+                continue
             for frame in frames:
-                (full if label[frame].any() else empty).append((number, frame))
+                (full if label[frame].any() else empty).append((len(self.clips), frame))
+            self.clips.append((torch.from_numpy(image), torch.from_numpy(label)))
         keep = len(empty)
         if empty_share < 1:
             keep = min(keep, int(len(full) * empty_share / (1 - empty_share)))
