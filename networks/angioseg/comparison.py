@@ -20,9 +20,10 @@ import numpy as np
 import torch
 
 from .cine.atomic import replacing
+from .cine.read import folder_name
 from .data import clip_pairs, part_clips, read_clip
 from .errors import AngioSegError, unwrapped
-from .evaluation import Predictor, clip_name, figures_of, network_predictor, score_clip
+from .evaluation import Predictor, figures_of, network_predictor, score_clip
 from .intervals import mean_interval
 from .nets import read_state, weights_arguments
 from .panels import draw_panels
@@ -334,7 +335,7 @@ def _draw(protocol: Protocol, out: Path, seed: int, models: dict[int, Path], dev
         masks = [truth, *(predict(image, [frame]) for predict in predictors.values())]
         pictures = [draw_frame(image[frame], mask, window) for mask in (None, *(mask[frame] for mask in masks))]
         first = clip.get("part", [0])[0]
-        drawn.append((f"{clip_name(clip)}, frame {first + frame}", pictures))
+        drawn.append((f"{folder_name(Path(clip['image']))}, frame {first + frame}", pictures))
     headings = ["source image", "ground truth", "2D", *(f"3D-2D, N = {n}" for n in NEIGHBORS[1:])]
     with replacing(out / "figure2.png") as temporary:
         draw_panels(headings, drawn).save(temporary, format="PNG", optimize=True)

@@ -19,6 +19,7 @@ from monai.metrics import get_confusion_matrix
 from PIL import Image
 
 from .cine import Cine
+from .cine.read import folder_name
 from .cine.times import assumed_times
 from .data import patient_key, read_clip
 from .errors import AngioSegError
@@ -41,7 +42,6 @@ __all__ = [
     "Evaluation",
     "FrameScore",
     "Predictor",
-    "clip_name",
     "evaluate_clips",
     "figures_of",
     "network_predictor",
@@ -179,12 +179,6 @@ def _runs(frames: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-def clip_name(clip: dict[str, Any]) -> str:
-    """A clip's name for people: that of its folder in the paper's layout, else that of its file."""
-    path = Path(clip["image"])
-    return path.parent.name if path.name in ("images", "frames") else path.name
-
-
 @dataclass(frozen=True)
 class CineResult:
     """One cine by one model.
@@ -244,7 +238,8 @@ def evaluate_clips(
         if not frames:
             continue
         lengths = _lengths(clip, image, frames)
-        masks, name, unit = {}, clip_name(clip), clip.get("patient") or patient_key(clip["image"]) or clip["image"]
+        masks, name = {}, folder_name(Path(clip["image"]))
+        unit = clip.get("patient") or patient_key(clip["image"]) or clip["image"]
         for model, predict in predictors.items():
             masks[model] = predict(image, frames)
             scores = score_clip(masks[model], truth, frames)

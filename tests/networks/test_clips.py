@@ -120,6 +120,18 @@ def studies(tmp_path):
     return tmp_path
 
 
+def test_a_labelled_cine_that_is_away_is_told_until_its_label_is_away_too(studies):
+    from lib.datastore import CineDatastore
+
+    (studies / "day" / "b.nrrd").rename(studies / "b.away")
+    CineDatastore(str(studies))
+    with pytest.raises(AngioSegError, match=r"b\.nrrd: is labelled and not there; put it back"):
+        clip_pairs(studies)
+    (studies / "labels" / "final" / "day__b.nrrd").rename(studies / "day__b.away")
+    with pytest.raises(AngioSegError, match="no labelled clips"):
+        clip_pairs(studies)
+
+
 def test_a_folder_of_the_server(studies):
     assert names(studies) == [("day/b.nrrd", "labels/final/day__b.nrrd")]
     items = FrameDataset(clip_pairs(studies), transform=lambda item: item)
@@ -141,7 +153,7 @@ def test_a_folder_of_monai_labels_own_store(tmp_path):
     ("change", "line"),
     [
         (lambda store: store["objects"]["day__b"]["image"]["info"].update(name="../b.nrrd"), "outside of its folder"),
-        (lambda store: store["objects"]["day__b"]["image"]["info"].update(name="gone.nrrd"), "renew it"),
+        (lambda store: store["objects"]["day__b"]["image"]["info"].update(name="gone.nrrd"), "put it back, or move"),
         (lambda store: store.pop("objects"), "no list of MONAI Label"),
         (lambda store: store["objects"]["day__b"].pop("image"), "no list of MONAI Label"),
         (lambda store: store["objects"]["day__b"]["labels"].clear(), "no labelled clips"),

@@ -80,7 +80,7 @@ class LearnPanel(Panel):
 
     def _why(self) -> str:
         if self._asking:
-            return _("The server is choosing; the first time it looks at every cine: that takes a while.")
+            return _("The server is choosing; the first time that takes a while.")
         if self._noneLeft:
             return _(
                 "Every frame is labelled, or was given to somebody in the last ten minutes. Train, or add cines to the "

@@ -11,7 +11,7 @@ from angioseg.cine.order import natural_order
 from angioseg.cine.suffixes import CINE_SUFFIXES, DICOM, ITK, LABEL_ENDINGS, NRRD, PICTURE, VIDEO, cine_suffix
 from angioseg.paths import DATASTORE, MODELS
 
-__all__ = ["cines_in", "is_cine", "read_cine"]
+__all__ = ["cines_in", "folder_name", "is_cine", "read_cine"]
 
 _FRAME_FOLDERS = ("images", "frames")
 _NO_CINES = ("labels", MODELS)
@@ -65,6 +65,11 @@ def is_cine(path: str | PathLike) -> bool:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def folder_name(path: Path) -> str:
+    """The name of a cine by its path: ``clip_0001/images`` is clip_0001."""
+    return path.parent.name if path.name.lower() in _FRAME_FOLDERS else path.name
 
 
 def cines_in(folder: str | PathLike, frames_of_one: bool = True) -> list[Path]:
@@ -148,9 +153,7 @@ def _read_folder(path: Path) -> Cine:
 
     inner = path / "images"
     folder = inner if inner.is_dir() and not pictures.frame_files(path) else path
-    # The folder that says which cine it is: clip_0001/images is clip_0001.
-    named = folder.resolve()
-    name = named.parent.name if named.name.lower() in _FRAME_FOLDERS else named.name
+    name = folder_name(folder.resolve())
     files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
     files = sorted(filter(dicom.is_dicom, files), key=natural_order)
     frames = pictures.frame_files(folder)

@@ -113,9 +113,11 @@ def _from_datastore(folder: Path) -> Iterator[tuple[Path, Path]]:
             known = folder / _inside(image.get("info", {}).get("name") or name, listing)
             paths = [known, folder / _inside(name + image["ext"], listing)]
             path = next((path for path in paths if path.exists()), None)
-            if path is None:
-                raise AngioSegError(f"{known}: is in {listing.name} and not there; start the server once to renew it.")
-            yield path, labels / _inside(name + final["ext"], listing)
+            label = labels / _inside(name + final["ext"], listing)
+            if path is not None:
+                yield path, label
+            elif label.exists():
+                raise AngioSegError(f"{known}: is labelled and not there; put it back, or move {label} away.")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AngioSegError(f"{listing}: is no list of MONAI Label ({type(error).__name__}).") from error
 
