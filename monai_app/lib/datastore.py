@@ -376,11 +376,12 @@ class CineDatastore(LocalDatastore):
             self._init_from_datastore_file()
             before = {**self._absent, **self._datastore.objects}
             known = {image.image.info.get("name"): image_id for image_id, image in before.items()}
-            labelled = {_labelled_id(file) for folder in self._label_folders() for file in _label_files(folder)}
+            files = {folder: _label_files(folder) for folder in self._label_folders()}
+            labelled = {_labelled_id(file) for of_tag in files.values() for file in of_tag}
             kept = labelled & before.keys()
             self._paths = name_cines(self._scan(), known, kept)
             self._warn_of(len(labelled - self._paths.keys()))
-            labels = self._scan_labels(before)
+            labels = self._describe_labels(before, files)
             objects = {}
             for image_id, path in self._paths.items():
                 info = before[image_id].image.info if image_id in before else {"ts": int(time.time())}
@@ -404,18 +405,19 @@ class CineDatastore(LocalDatastore):
         """Paths of the cines below the studies folder, sorted."""
         return self._cines.paths()
 
-    def _scan_labels(self, before) -> dict[str, dict[str, DataModel]]:
+    def _describe_labels(self, before, files: dict[Path, list[Path]]) -> dict[str, dict[str, DataModel]]:
+        """Labels by id and tag, of their files by tag's folder."""
         labels: dict[str, dict[str, DataModel]] = {}
-        for folder in self._label_folders():
+        for folder, of_tag in files.items():
             tag, versions = folder.name, _version_files(folder)
-            for file in _label_files(folder):
+            for file in of_tag:
                 image_id = _labelled_id(file)
                 suffix = file.name[len(image_id) :]
                 if image_id not in self._paths or tag in labels.get(image_id, {}):
                     continue
                 old = before[image_id].labels.get(tag) if image_id in before else None
-                info = old.info if old and old.ext == suffix else {"ts": int(file.stat().st_mtime)}
                 try:
+                    info = old.info if old and old.ext == suffix else {"ts": int(file.stat().st_mtime)}
                     described = self._describe(file, image_id, info, versions)
                 except FileNotFoundError:
                     continue  # removed by hand since it was listed
