@@ -2,8 +2,8 @@
 
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from email import message_from_bytes
 from pathlib import Path
 
@@ -86,16 +86,28 @@ def studies(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(studies, weights):
-    home = studies.parent / "temporary"
-    home.mkdir()
-    with ExitStack() as running:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("TMPDIR", str(home))
-            patch.setattr(tempfile, "tempdir", str(home))
-            patch.setenv("OMP_NUM_THREADS", "1")
-            url = running.enter_context(start_server(studies, model=weights, device="cpu"))
-        yield Server(url, home, running.close)
+def run_server(weights):
+    """Runs a server on a studies folder while a block runs; what is temporary goes to a folder of its own beside it."""
+
+    @contextmanager
+    def run(studies: Path) -> Iterator[Server]:
+        home = studies.parent / "temporary"
+        home.mkdir()
+        with ExitStack() as running:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("TMPDIR", str(home))
+                patch.setattr(tempfile, "tempdir", str(home))
+                patch.setenv("OMP_NUM_THREADS", "1")
+                url = running.enter_context(start_server(studies, model=weights, device="cpu"))
+            yield Server(url, home, running.close)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def server(run_server, studies):
+    with run_server(studies) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
