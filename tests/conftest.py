@@ -1,6 +1,12 @@
 """What the tests of more than one folder share."""
 
+import os
+
 import pytest
+
+# Processes that have more threads than there are cores spend their time waiting for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

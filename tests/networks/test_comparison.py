@@ -171,7 +171,7 @@ def test_frames_that_show_no_vessel_compare_nothing(short, weights, tmp_path):
 
 def test_a_seed_whose_frames_show_no_vessel_is_not_counted(data, weights, tmp_path):
     """The cine's last frames, which test with some seeds, are before contrast."""
-    seeds = 4
+    seeds = 2
     given = {neighbors: files * seeds for neighbors, files in weights.items()}
     ends = [read_clip(clip)[1].any() for seed in range(seeds) for clip in Protocol(str(data)).sides(seed)[1]]
     assert ends[0] and not all(ends)
