@@ -193,7 +193,8 @@ def _labelled_clips(datastore: CineDatastore) -> list[dict]:
             mask, frames = read_label(label)
         except AngioSegError:
             continue  # put there by hand; the label's info says what is wrong with it
-        clips.append(count_frames({"image": path, "label": label, "patient": patient_key(path)}, mask, frames))
+        clip = {"image": path, "label": label, "name": image, "patient": patient_key(path)}
+        clips.append(count_frames(clip, mask, frames))
     return clips
 
 

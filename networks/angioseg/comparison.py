@@ -271,7 +271,7 @@ def _train(protocol: Protocol, folder: Path, neighbors: int, seed: int, device: 
         num_neighbors=neighbors,
         seed=seed,
         resume=True,
-        finalize=["$save_weights(@module, @output)"],
+        final="@module",
         **values,
     )
     with unwrapped():

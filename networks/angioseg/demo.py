@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -104,5 +105,7 @@ def run_demo(out: Path, seed: int = 3, model: Path | None = None, frames: int = 
         print("Key frame: none, no vessel was found")
     print(f"Pictures: {out / f'{name}_keyframe.png'}, {out / f'{name}_overlay.mp4'}")
     print(f"In 3D Slicer: open {scene} (views black? click the eye beside the cine in the Data module)")
-    print(f"To serve it to Slicer's MONAI Label module: angioseg serve --studies {studies}, then http://127.0.0.1:8000")
+    print(
+        f"To serve it to Slicer's MONAI Label module: angioseg serve --studies {shlex.quote(str(studies))}, then http://127.0.0.1:8000"
+    )
     return result

@@ -137,11 +137,10 @@ class Segmenter:
         self.model = {"name": "angioseg", "version": metadata["version"], "weights": digest[:12]}
 
     def _inferer(self, threshold: float) -> ClipInferer:
-        if not 0 < threshold < 1:
-            raise AngioSegError(f"threshold {threshold}: give a probability between 0 and 1.")
         self._config.update({"threshold": float(threshold)})
         self._config.parse()
-        return self._config.get_parsed_content("inferer")
+        with unwrapped():
+            return self._config.get_parsed_content("inferer")
 
     def __call__(
         self,

@@ -8,6 +8,7 @@ window). Here is only what MONAI does not have.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from monai.utils import TransformBackends
 
 from .cine import Cine, write_label
 from .cine.integers import as_cine_integers
+from .errors import AngioSegError
 from .paths import free_name
 
 __all__ = [
@@ -29,10 +31,22 @@ __all__ = [
     "SaveLabeld",
     "StackNeighbors",
     "StackNeighborsd",
+    "logit",
     "neighbor_indices",
 ]
 
 logger = logging.getLogger(__name__)
+
+
+def logit(threshold: float) -> float:
+    """The logit of the probability from which a pixel is vessel.
+
+    Raises:
+        AngioSegError: when it is not between 0 and 1.
+    """
+    if not 0 < threshold < 1:
+        raise AngioSegError(f"threshold {threshold}: give a probability between 0 and 1.")
+    return math.log(threshold / (1 - threshold))
 
 
 def neighbor_indices(first: int, last: int, num_neighbors: int, num_frames: int) -> np.ndarray:
@@ -206,6 +220,7 @@ class SaveLabeld(MapTransform):
     Args:
         keys: masks as the clip inferer gives them, uint8, on the cine's grid.
         output_dir: folder, made when missing.
+        overwrite: whether masks that are there already are replaced.
         image_key: the cine's MetaTensor, whose meta gives name, times and pixel size (see
             :class:`angioseg.cine.CineReader`).
         allow_missing_keys: as in MONAI.
@@ -215,10 +230,12 @@ class SaveLabeld(MapTransform):
         self,
         keys: KeysCollection,
         output_dir: str | Path,
+        overwrite: bool = False,
         image_key: str = "image",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
+        self.overwrite = overwrite
         self.output_dir = Path(output_dir)
         self.image_key = image_key
         self._names: dict[tuple[str, Hashable], str] = {}
@@ -240,8 +257,14 @@ class SaveLabeld(MapTransform):
             mask = np.asarray(d[key].cpu(), dtype=np.uint8)[0]
             file = str(image.meta.get("filename_or_obj", cine.name))
             taken = {name.lower() for name in self._names.values()}
+            new = (file, key) not in self._names
             name = self._names.setdefault((file, key), free_name(cine.name, taken))
+            path = self.output_dir / f"{name}_seg.nrrd"
+            if new and not self.overwrite and path.exists():
+                raise AngioSegError(
+                    f"{path}: is there already; give another --output_dir, or --overwrite True to replace masks."
+                )
             if name != cine.name:
                 logger.warning(f"{file}: its mask is {name}_seg.nrrd, for another cine has its name.")
-            write_label(self.output_dir / f"{name}_seg.nrrd", mask, cine, range(cine.num_frames))
+            write_label(path, mask, cine, range(cine.num_frames))
         return d

@@ -16,7 +16,7 @@ from angioseg.handlers import MemoryAdvice, TrainingCheckpoint
 from angioseg.nets import CENet3D2D, load_weights
 from angioseg.paths import bundle_dir
 from ignite.engine import Engine
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.engines import SupervisedEvaluator
 
 CONFIGS = bundle_dir() / "configs"
@@ -41,7 +41,7 @@ def run(names, **values):
         logging_file=False,
         workflow_type="train",
         bundle_root=str(bundle_dir()),
-        device="$torch.device('cpu')",
+        device="cpu",
         **{**SMALL, **values},
     )
     workflow.initialize()
@@ -224,6 +224,14 @@ def test_a_lack_of_memory_is_answered_with_a_smaller_batch(batch_size, advice):
         trainer.run([0])
 
 
+@pytest.mark.parametrize("names", [["recipe_paper", "multi_gpu_train"], ["multi_gpu_train", "recipe_paper"]])
+def test_the_papers_recipe_chooses_nothing_on_several_gpus_either(names):
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / f"{name}.json") for name in ("train", *names)])
+    assert parser["final"] == "@module"
+    assert parser["finalize"] == ["$@rank == 0 and save_weights(@final, @output)", "$dist.destroy_process_group()"]
+
+
 def small_training(folder, width, resume, epochs=0):
     """A trainer of a network of one layer that does nothing, with its checkpoint; a schedule is planned for epochs."""
     network = torch.nn.Linear(width, width)
@@ -249,9 +257,10 @@ def test_a_checkpoint_is_gone_on_from_only_by_its_own_training(tmp_path):
     assert not unfinished.exists()
     with pytest.raises(AngioSegError, match="cannot be gone on from"):
         small_training(tmp_path, 3, resume=True)[0].run([0, 1], max_epochs=3)
-    trainer, _ = small_training(tmp_path, 3, resume=False)
-    trainer.run([0, 1], max_epochs=1)
-    assert trainer.state.epoch == 1
+    kept = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(AngioSegError, match="is of another training; go on with that by --resume True, or give"):
+        small_training(tmp_path, 2, resume=False)[0].run([0, 1], max_epochs=1)
+    assert (tmp_path / "last.pt").read_bytes() == kept
 
 
 def test_a_planned_schedule_is_not_lengthened(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from angioseg.cine import Cine, write_cine, write_label
-from angioseg.data import FrameDataset, part_clips, split_in_time, time_parts
+from angioseg.data import FrameDataset, clip_pairs, part_clips, split_in_time, time_parts
 from angioseg.errors import AngioSegError
 from angioseg.transforms import StackNeighborsd
 from hypothesis import given, settings
@@ -113,3 +113,17 @@ def test_by_patients_each_clip_is_on_one_side(tmp_path, write_dicom):
 def test_another_partition_is_refused(tmp_path):
     with pytest.raises(AngioSegError, match="patients or time"):
         part_clips([], "frames")
+
+
+def test_a_part_does_not_depend_on_how_the_folder_is_spelt(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    numbered_clips(tmp_path / "data", [3] * 8)
+    monkeypatch.chdir(tmp_path)
+    held_back = set()
+    for folder in (tmp_path / "data", "data", "../" + tmp_path.name + "/data"):
+        _, test = part_clips(clip_pairs(folder), "patients", share=0.3)
+        held_back.add(tuple(Path(clip["image"]).name for clip in test))
+    assert len(held_back) == 1
+    monkeypatch.chdir((tmp_path / "data").rename(tmp_path / "moved"))
+    _, test = part_clips(clip_pairs("."), "patients", share=0.3)
+    assert {tuple(Path(clip["image"]).name for clip in test)} == held_back

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from angioseg.cine import Cine, CineReader, read_label, write_cine
+from angioseg.errors import AngioSegError
 from angioseg.transforms import (
     RandNeighborsd,
     RemoveSmallComponents,
@@ -56,6 +57,24 @@ def test_a_label_is_saved_beside_a_cine_of_any_depth(dtype, tmp_path):
     save({**load({"image": tmp_path / "other" / "run.nrrd"}), "pred": 0 * mask})
     assert not read_label(tmp_path / "out" / "run_2_seg.nrrd")[0].any()
     assert read_label(tmp_path / "out" / "run_seg.nrrd")[0].any()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_mask_of_an_earlier_run_is_replaced_only_when_asked(overwrite, tmp_path):
+    """Two patients' exports may both call a cine IM0."""
+    write_cine(tmp_path / "IM0.nrrd", Cine(np.zeros((3, 4, 5), np.uint8), np.array([0.0, 40, 90]), "FrameTime"))
+    (tmp_path / "IM0_seg.nrrd").write_bytes(b"another's")
+    item = LoadImaged(keys="image", reader=CineReader, dtype=None, ensure_channel_first=True)(
+        {"image": tmp_path / "IM0.nrrd"}
+    )
+    save = SaveLabeld("pred", tmp_path, overwrite=overwrite)
+    if overwrite:
+        save({**item, "pred": torch.ones(1, 3, 4, 5).byte()})
+        assert read_label(tmp_path / "IM0_seg.nrrd")[0].all()
+        return
+    with pytest.raises(AngioSegError, match=r"IM0_seg\.nrrd: is there already; give another --output_dir"):
+        save({**item, "pred": torch.ones(1, 3, 4, 5).byte()})
+    assert (tmp_path / "IM0_seg.nrrd").read_bytes() == b"another's"
 
 
 @given(st.integers(1, 40), st.integers(0, 4), st.data())

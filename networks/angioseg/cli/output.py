@@ -52,6 +52,9 @@ def staging_folder(folder: Path) -> Iterator[Path]:
     stage = Path(tempfile.mkdtemp(prefix=".angioseg-", dir=folder))
     try:
         yield stage
+        for item in stage.iterdir():
+            if (folder / item.name).is_dir() and not item.is_dir():
+                raise AngioSegError(f"{folder / item.name}: is a folder; move it away.")
         for item in sorted(stage.iterdir()):
             try:
                 os.replace(item, folder / item.name)

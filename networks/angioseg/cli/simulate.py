@@ -4,7 +4,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
+from click.core import ParameterSource
 
 from angioseg.errors import AngioSegError
 
@@ -49,6 +51,11 @@ def _simulate(
     A moving tree, contrast that flows in and out, a background of ribs, spine and catheter. Seeds from 100000 on are
     for training, those below for tests. A preset says by itself how many clips there are, how long and how large.
     """
+    if preset is not None:
+        given = click.get_current_context().get_parameter_source
+        for name in ("clips", "frames", "size", "fps"):
+            if given(name) is ParameterSource.COMMANDLINE:
+                raise typer.BadParameter("the preset says it by itself.", param_hint=f"'--{name}'")
     shape = rows_columns(size)
     with output_folder(out), show_progress("simulating") as progress:
         if any(out.glob("clip_[0-9]*")):

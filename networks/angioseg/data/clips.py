@@ -35,7 +35,7 @@ def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
         folder: the folder.
 
     Returns:
-        For each clip, in the order of the names, ``{"image": path, "label": path}``.
+        For each clip, in the order of the names, ``{"image": path, "label": path, "name": path below the folder}``.
 
     Raises:
         AngioSegError: when there is no such clip, two cines have one label, the frames of a clip and their labels are
@@ -45,7 +45,10 @@ def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
     if not folder.exists():
         raise AngioSegError(f"{folder}: no such folder.")
     found = _from_datastore if (folder / DATASTORE).is_file() else _from_folder
-    pairs = [{"image": str(image), "label": str(label)} for image, label in found(folder)] if folder.is_dir() else []
+    pairs = [
+        {"image": str(image), "label": str(label), "name": image.relative_to(folder).as_posix()}
+        for image, label in (found(folder) if folder.is_dir() else ())
+    ]
     if not pairs:
         raise AngioSegError(
             f"{folder}: no labelled clips here; expected folders that each hold images/ and labels/, cines with a "

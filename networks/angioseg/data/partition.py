@@ -54,7 +54,8 @@ def count_frames(clip: dict[str, Any], mask: np.ndarray, frames: Iterable[int]) 
     """A clip with its labelled ``frames`` and how many of them show a vessel (``vessel_frames``).
 
     Args:
-        clip: ``{"image": path, "label": path, "patient": key or None}``.
+        clip: ``{"image": path, "label": path, "patient": key or None}``, and ``name``, which tells it from the others
+            wherever they lie; the image's path where there is none.
         mask: (T, H, W), not 0 = vessel.
         frames: numbers of the labelled frames.
     """
@@ -127,9 +128,11 @@ def split_by_patient(clips: Sequence[dict[str, Any]], share: float) -> tuple[lis
             "Training needs labelled frames with vessels in two cines or more, one of them to validate on; "
             f"{len(showing)} has any."
         )
-    keys = [clip["patient"] or clip["image"] for clip in clips]
+    # Not the path: spelt otherwise, or moved, the same data must be parted in the same way.
+    names = [clip.get("name", clip["image"]) for clip in clips]
+    keys = [clip["patient"] or name for clip, name in zip(clips, names)]
     if len({key for clip, key in zip(clips, keys) if clip["vessel_frames"]}) < 2:
-        keys = [clip["image"] for clip in clips]
+        keys = names
     counts = dict.fromkeys(keys, 0)
     for clip, key in zip(clips, keys):
         counts[key] += clip["vessel_frames"]
