@@ -57,17 +57,17 @@ class TrainingCheckpoint:
 
     def attach(self, engine: Engine) -> None:
         """Add the handlers to a trainer."""
-        engine.add_event_handler(Events.STARTED, self._load if self.resume else self._check_unused)
+        if self.resume:
+            engine.add_event_handler(Events.STARTED, self._load)
+        elif found := next((path for path in (self.last, self.best) if path.exists()), None):
+            # Now: a validation before the first step writes the best one.
+            raise AngioSegError(
+                f"{found}: is of another training; go on with that by --resume True, or give another ckpt_dir."
+            )
         if self.writes:
             engine.add_event_handler(Events.STARTED, self._sweep)
             self.validator.add_event_handler(Events.COMPLETED, self._keep_best)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._keep_last)
-
-    def _check_unused(self, engine: Engine) -> None:
-        if found := next((path for path in (self.last, self.best) if path.exists()), None):
-            raise AngioSegError(
-                f"{found}: is of another training; go on with that by --resume True, or give another ckpt_dir."
-            )
 
     def _sweep(self, engine: Engine) -> None:
         """Remove what a kill in the middle of writing left."""

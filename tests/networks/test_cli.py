@@ -297,7 +297,7 @@ def test_a_folder_in_the_place_of_a_result(angioseg, folder_of, moving_pattern, 
     (out / "run_seg.nrrd" / "inner").mkdir(parents=True)
     code, _, err = angioseg("segment", path, "-o", out, "--model", weights, "--overwrite")
     assert code == 1
-    assert err[-1].startswith(f"error: {out / 'run_seg.nrrd'}: cannot be replaced")
+    assert err[-1].startswith(f"error: {out / 'run_seg.nrrd'}: is a folder; move it away.")
     assert not list(out.glob(".*"))
 
 

@@ -4,9 +4,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
-from click.core import ParameterSource
 
 from angioseg.errors import AngioSegError
 
@@ -32,10 +30,10 @@ def add_to(app: typer.Typer) -> None:
 
 def _simulate(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where the clips are written.")],
-    clips: Annotated[int, typer.Option(metavar="K", min=1, help="How many.")] = 1,
+    clips: Annotated[int | None, typer.Option(metavar="K", min=1, help="How many; 1 when left out.")] = None,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the first; the next has S + 1.")] = 0,
     frames: Annotated[int | None, typer.Option(metavar="T", help="A clip; 3 to 10 s when left out.")] = None,
-    size: Annotated[str, typer.Option(metavar="HxW", help="Rows x columns.")] = "512x512",
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Rows x columns; 512x512 when left out.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames a second; 10 to 15 by chance when left out.")] = None,
     preset: Annotated[
         str | None, typer.Option(help="A described data set, as setv: 170 clips, 8,835 frames as the paper's.")
@@ -52,11 +50,10 @@ def _simulate(
     for training, those below for tests. A preset says by itself how many clips there are, how long and how large.
     """
     if preset is not None:
-        given = click.get_current_context().get_parameter_source
-        for name in ("clips", "frames", "size", "fps"):
-            if given(name) is ParameterSource.COMMANDLINE:
+        for name, value in (("clips", clips), ("frames", frames), ("size", size), ("fps", fps)):
+            if value is not None:
                 raise typer.BadParameter("the preset says it by itself.", param_hint=f"'--{name}'")
-    shape = rows_columns(size)
+    shape = rows_columns(size or "512x512")
     with output_folder(out), show_progress("simulating") as progress:
         if any(out.glob("clip_[0-9]*")):
             raise AngioSegError(f"{out}: holds simulated clips already; give another folder.")
@@ -64,7 +61,7 @@ def _simulate(
 
         if preset is None:
             options = {"frames": frames, "size": shape, "fps": fps}
-            plan = [{"seed": clip_seed(seed, index), **options} for index in range(clips)]
+            plan = [{"seed": clip_seed(seed, index), **options} for index in range(clips or 1)]
         else:
             plan = plan_dataset(preset, seed)
         plan = [{**clip, "device": device} for clip in plan]
