@@ -122,7 +122,7 @@ class CineDatastore(LocalDatastore):
     def _case(self, image_id: str) -> dict[str, str]:
         """A cine and its final label: name in an archive -> file."""
         try:
-            image, label = self.get_image_uri(image_id), self.get_label_uri(image_id, DefaultLabelTag.FINAL)
+            image, label = self.get_image_uri(image_id), self.get_label_uri(image_id, _FINAL)
         except Unreachable:
             raise
         except HTTPException as error:

@@ -84,18 +84,17 @@ class CineStrategy(Strategy):
         paths = {id: datastore.image_path(id) for id in datastore.list_images()}
         paths = {id: path for id, path in paths.items() if path}
         if not needs_scores(self._name):
-            return self._choose(paths, datastore)
+            return self._choose(self._name, paths, datastore)
         labelled = {id: len(_labelled(datastore, id)) for id in paths}
         self._scores.want({id: paths[id] for id in sorted(paths, key=lambda id: (labelled[id], id))})
-        while not (answer := self._choose(paths, datastore)):
+        while not (answer := self._choose(self._name, paths, datastore)):
             if not self._scores.wait():
                 # Of long cines not every frame is scored.
-                answer = self._choose(paths, datastore, "random")
+                answer = self._choose("random", paths, datastore)
                 break
         return answer and {**answer, "scored": self._scores.progress()}
 
-    def _choose(self, paths: dict[str, str], datastore: CineDatastore, name: str | None = None) -> dict | None:
-        name = name or self._name
+    def _choose(self, name: str, paths: dict[str, str], datastore: CineDatastore) -> dict | None:
         with self._reservations.lock:
             reserved = self._reservations.frames()
             clips = {
