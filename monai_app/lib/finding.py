@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from angioseg.cine import is_cine
-from angioseg.cine.suffixes import PICTURE, cine_suffix
+from angioseg.cine.find import FRAME_FOLDERS
+from angioseg.cine.suffixes import cine_suffix
 from angioseg.paths import MODELS
 
 from lib.ids import is_id
@@ -42,13 +43,10 @@ class CineFolder:
                 if not is_id(path.name) or (folder == self._root and path.name in self._passed):
                     continue
                 try:
-                    if path.is_dir():
-                        if self._is_folder_of_frames(path):
-                            found.append(path.relative_to(self._root).as_posix())
-                        else:
-                            walk(path)
-                    elif path.is_file() and self._is_cine_file(path):
+                    if self._is_cine(path):
                         found.append(path.relative_to(self._root).as_posix())
+                    elif path.is_dir():
+                        walk(path)
                 except OSError as error:
                     if path not in self._unreadable:
                         self._unreadable.add(path)
@@ -57,20 +55,24 @@ class CineFolder:
         walk(self._root)
         return found
 
-    def _is_folder_of_frames(self, path: Path) -> bool:
-        """One cine; but pictures beside cines (a report's, say) make no frames of a folder."""
-        return is_cine(path) and not any(
-            file.is_file() and file.suffix.lower() not in PICTURE and self._is_cine_file(file)
-            for file in path.iterdir()
-        )
-
-    def _is_cine_file(self, path: Path) -> bool:
-        stat = path.stat()
-        state = (stat.st_mtime_ns, stat.st_size)
+    def _is_cine(self, path: Path) -> bool:
+        """Looks again only at what has changed: headers may have to be read."""
+        state = _state(path)
+        if path.is_dir():
+            inside = [folder for folder in (path, *(path / name for name in FRAME_FOLDERS)) if folder.is_dir()]
+            state = [(file.name, *_state(file)) for folder in inside for file in sorted(folder.iterdir())]
         kind = self._kinds.get(str(path))
         if kind is None or kind[0] != state:
             kind = self._kinds[str(path)] = (state, path.name.upper() != "DICOMDIR" and is_cine(path))
         return kind[1]
+
+
+def _state(path: Path) -> tuple:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:  # a link to nowhere, or gone meanwhile
+        return ()
+    return stat.st_mtime_ns, stat.st_size
 
 
 def is_image_id(text: object) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from .cine.atomic import replacing
-from .cine.read import folder_name
+from .cine.find import folder_name
 from .data import clip_pairs, part_clips, read_clip
 from .errors import AngioSegError, unwrapped
 from .evaluation import Predictor, figures_of, network_predictor, score_clip

@@ -19,7 +19,7 @@ from monai.metrics import get_confusion_matrix
 from PIL import Image
 
 from .cine import Cine
-from .cine.read import folder_name
+from .cine.find import folder_name
 from .cine.times import assumed_times
 from .data import patient_key, read_clip
 from .errors import AngioSegError

@@ -1,11 +1,13 @@
 """The cines of a folder: which they are, what they are called, and what may be done to them."""
 
 import json
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from angioseg.cine import Cine, read_cine, read_label, write_cine, write_label
@@ -40,6 +42,7 @@ def make(folder: Path, *names: str) -> Path:
         (["a/b/IM1", "a/b/IM2"], {"a__b__IM1": "a/b/IM1", "a__b__IM2": "a/b/IM2"}),
         (["clip/images/1.png", "clip/labels/1.png"], {"clip": "clip"}),
         (["clip/1.png", "clip/2.png"], {"clip": "clip"}),
+        (["p3_run1/frames/1.png", "p3_run1/automatic_masks/1.png"], {"p3_run1": "p3_run1"}),
         (["v1.2/1.png"], {"v1.2": "v1.2"}),
         (["study/run.dcm", "study/report.png"], {"study__run": "study/run.dcm", "study__report": "study/report.png"}),
         (["run.dcm", "run.mp4"], {"run": "run.dcm", "run.mp4": "run.mp4"}),
@@ -84,6 +87,30 @@ def test_a_cine_is_found_while_running_and_lost_when_gone(tmp_path):
     (tmp_path / "late.dcm").unlink()
     store.refresh()
     assert store.list_images() == []
+
+
+def test_single_frame_dicom_files_are_one_cine_as_long_as_they_are_of_one_series(tmp_path):
+    def write(path: Path, series: str):
+        dataset = pydicom.Dataset()
+        dataset.SeriesInstanceUID, dataset.Rows, dataset.Columns = series, 4, 4
+        dataset.file_meta = pydicom.dataset.FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        path.parent.mkdir(exist_ok=True)
+        dataset.is_little_endian, dataset.is_implicit_VR = True, False
+        dataset.preamble = bytes(128)
+        pydicom.dcmwrite(path, dataset)
+
+    for name in ("IM1", "IM2"):
+        write(tmp_path / "run" / name, "1.2.3")
+    store = CineDatastore(str(tmp_path))
+    assert store.list_images() == ["run"]
+    write(tmp_path / "run" / "IM3", "1.2.4")
+    store.refresh()
+    assert store.list_images() == ["run__IM1", "run__IM2", "run__IM3"]
+    write(tmp_path / "run" / "IM3", "1.2.3")  # no file came or went
+    os.utime(tmp_path / "run" / "IM3", (0, 0))
+    store.refresh()
+    assert store.list_images() == ["run"]
 
 
 def test_links_in_a_circle_end(tmp_path):

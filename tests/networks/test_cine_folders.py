@@ -20,6 +20,7 @@ from PIL import Image
         (".run.nrrd", b"x", False),
         ("clip/0.png", b"x", True),
         ("clip/images/0.png", b"x", True),
+        ("clip/frames/0.png", b"x", True),
         ("clip/labels/0.png", b"x", False),
         ("clip/notes.txt", b"x", False),
     ],
@@ -42,6 +43,8 @@ def test_the_cines_of_a_folder(tmp_path):
         "a/labels/0.png",
         "c/frames/0.png",
         "c/beside.nrrd",
+        "d/frames/0.png",
+        "d/automatic_masks/0.png",
         ".hidden/run.nrrd",
     ):
         path = root / name
@@ -51,7 +54,7 @@ def test_the_cines_of_a_folder(tmp_path):
     (root / "link.nrrd").symlink_to(tmp_path / "elsewhere.nrrd")
     (root / "b" / "round").symlink_to(root, target_is_directory=True)
     (root / "linked").symlink_to(root / "a", target_is_directory=True)
-    found = ["a", "b/run.dcm", "c/frames", "link.nrrd", "linked"]
+    found = ["a", "b/run.dcm", "c/frames", "d", "link.nrrd", "linked"]
     assert [path.relative_to(root).as_posix() for path in cines_in(root)] == found
     assert cines_in(root / "b" / "run.dcm") == [root / "b" / "run.dcm"]
     for folder, line in (("a/labels/0.png/x", "no such file"), (".hidden/none", "no such file"), ("empty", "no cines")):
@@ -67,7 +70,7 @@ def test_the_cines_of_a_folder(tmp_path):
         (["run.nrrd", "run_keyframe.png"], ["run.nrrd"], ["run.nrrd"]),
         (["a/run.dcm", "a/report.jpg"], ["a/run.dcm"], ["a/run.dcm"]),
         (["a/0.png", "a/1.png", "b.mp4"], ["a", "b.mp4"], ["a", "b.mp4"]),
-        (["images/0.png", "labels/0.png"], ["."], ["images"]),
+        (["images/0.png", "labels/0.png"], ["."], ["."]),
         (["datastore_v2.json", "run.nrrd", "labels/final/run.nrrd"], ["run.nrrd"], ["run.nrrd"]),
         (["labels/run.nrrd"], ["labels/run.nrrd"], ["labels/run.nrrd"]),
     ],
@@ -83,6 +86,35 @@ def test_pictures_beside_cines_are_none(files, cines, each, tmp_path):
 
 def test_nothing_is_no_cine(tmp_path):
     assert not is_cine(tmp_path / "none.dcm")
+
+
+@pytest.mark.parametrize(
+    ("headers", "one"),
+    [
+        ([{}, {}], True),
+        ([{}], False),
+        ([{}, {"SeriesInstanceUID": "1.2.4"}], False),
+        ([{}, {"NumberOfFrames": 3}], False),
+        ([{}, {"rows": 20}], False),
+        ([{"SeriesInstanceUID": None}, {"SeriesInstanceUID": None}], False),
+    ],
+    ids=["frames", "one alone", "two series", "a cine among them", "two sizes", "no series"],
+)
+@pytest.mark.parametrize("inner", ["", "images", "frames"])
+def test_a_folder_of_single_frame_dicom_is_one_cine(headers, one, inner, tmp_path, write_dicom, moving_pattern):
+    run = tmp_path / "run"
+    (run / inner).mkdir(parents=True)
+    for t, header in enumerate(headers):
+        header = {"SeriesInstanceUID": "1.2.3", "InstanceNumber": t + 1, **header}
+        pixels = moving_pattern(count=header.get("NumberOfFrames", 1), rows=header.pop("rows", 48))
+        write_dicom(pixels, name=f"IM{t}", **header).rename(run / inner / f"IM{t}")
+    (run / inner / "preview.png").write_bytes(b"x")
+    assert is_cine(run) is one
+    each = [run / inner / f"IM{t}" for t in range(len(headers))]
+    assert cines_in(run) == cines_in(run, frames_of_one=False) == ([run] if one else each)
+    if one:
+        assert read_cine(run).shape == (2, 48, 64)
+        assert read_cine(run).name == read_cine(run / inner).name == "run"
 
 
 def test_folder_of_single_frames_goes_by_instance_number(tmp_path, write_dicom, moving_pattern):

@@ -1,7 +1,8 @@
 """Reading and writing X-ray angiography cines: DICOM, video, NRRD, NIfTI, MHA, folders of frames, pictures."""
 
 from angioseg.cine.cine import Cine, CineError
-from angioseg.cine.read import cines_in, is_cine, read_cine
+from angioseg.cine.find import cines_in, is_cine
+from angioseg.cine.read import read_cine
 from angioseg.cine.saved import read_label, write_cine, write_label
 from angioseg.cine.suffixes import CINE_SUFFIXES, LABEL_ENDINGS
 from angioseg.cine.vessel import vessel_mask

@@ -20,12 +20,13 @@ from angioseg.cine.dicom_timing import frame_times
 from angioseg.cine.dicom_values import number, text
 from angioseg.cine.limits import MAX_BYTES
 
-__all__ = ["is_dicom", "looks_like_dataset", "read_dicom", "read_dicom_folder"]
+__all__ = ["are_frames", "is_dicom", "looks_like_dataset", "read_dicom", "read_dicom_folder"]
 
 _XRAY = ("XA", "RF", "DX")
 _CAPTURED = ("OT", "SC")
 _NAMES = {"CT": "a CT", "MR": "an MR", "US": "an ultrasound", "IVUS": "an intravascular ultrasound", "OCT": "an OCT"}
 _3D_XRAY = ("1.2.840.10008.5.1.4.1.1.13.1.1", "1.2.840.10008.5.1.4.1.1.13.1.2", "1.2.840.10008.5.1.4.1.1.13.1.3")
+_ONE_CINE = ("SeriesInstanceUID", "Rows", "Columns")
 _DICOMDIR = "1.2.840.10008.1.3.10"
 
 
@@ -40,6 +41,23 @@ def looks_like_dataset(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(8)
     return re.match(rb"[\x02\x08]\x00..([A-Z][A-Z]|[^\x00]\x00\x00\x00|\x00{4})", start, re.DOTALL) is not None
+
+
+def are_frames(paths: list[Path]) -> bool:
+    """Whether these are two or more single-frame DICOM files of one series and size: frames of one cine.
+
+    Their headers are read, up to the first that says no.
+    """
+    seen = set()
+    for path in paths:
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*_ONE_CINE, "NumberOfFrames"])
+        except Exception:  # no DICOM, or damaged: pydicom raises whatever the bytes lead it to
+            return False
+        seen.add(tuple(header.get(name) for name in _ONE_CINE))
+        if len(seen) > 1 or not header.get("SeriesInstanceUID") or (number(header, "NumberOfFrames") or 1) > 1:
+            return False
+    return len(paths) > 1
 
 
 def read_dicom(path: Path, name: str) -> Cine:

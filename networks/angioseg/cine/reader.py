@@ -8,8 +8,9 @@ from monai.data import ImageReader
 from monai.utils import MetaKeys, ensure_tuple
 
 from angioseg.cine.cine import CineError
+from angioseg.cine.find import is_cine
 from angioseg.cine.header import ANNOTATED
-from angioseg.cine.read import is_cine, read_cine
+from angioseg.cine.read import read_cine
 
 __all__ = ["CineReader"]
 

@@ -1,0 +1,111 @@
+"""Which files and folders are cines, and what they are called."""
+
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+
+from angioseg.cine.cine import CineError
+from angioseg.cine.suffixes import CINE_SUFFIXES, LABEL_ENDINGS, PICTURE
+from angioseg.paths import DATASTORE, MODELS
+
+__all__ = ["FRAME_FOLDERS", "cines_in", "folder_name", "is_cine"]
+
+FRAME_FOLDERS = ("images", "frames")
+"""A cine's folder may hold its frames in one of these."""
+
+_NO_CINES = ("labels", MODELS)
+
+
+def is_cine(path: str | PathLike) -> bool:
+    """Whether `read_cine` is worth trying: a look at the name, the first bytes and, in folders of DICOM, the headers.
+
+    A folder counts when the cines in it (or, where none are, those in its ``images`` or ``frames``) are the frames of
+    one: single-frame DICOM files of one series, pictures beside them or not; or pictures alone. A file that is named as
+    a label does not, though `read_cine` reads it.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            found = _cine_files(path)
+            inner = (path / name for name in FRAME_FOLDERS)
+            return _are_frames(found or next(filter(None, map(_cine_files, filter(Path.is_dir, inner))), []))
+        return path.is_file() and _is_cine_file(path)
+    except OSError:
+        return False
+
+
+def folder_name(path: Path) -> str:
+    """The name of a cine by its path: ``clip_0001/images`` is clip_0001."""
+    return path.parent.name if path.name.lower() in FRAME_FOLDERS else path.name
+
+
+def cines_in(folder: str | PathLike, frames_of_one: bool = True) -> list[Path]:
+    """The cines in a folder and below it, in the order of their names; the path itself where it is one.
+
+    A folder of frames is one cine, but where other cines lie in it pictures are none. Where frames lie in ``frames``,
+    what lies beside that folder is not looked at; nor are labels beside ``images`` or in a server's folder. Links to
+    folders are followed where these are cines.
+
+    Args:
+        folder: a folder, or a cine.
+        frames_of_one: whether pictures that lie in ``folder`` itself are the frames of one cine; else each is one.
+
+    Raises:
+        CineError: when there is none.
+    """
+
+    def below(path: Path, one: bool) -> Iterator[Path]:
+        inside = sorted(inner for inner in path.iterdir() if not inner.name.startswith("."))
+        files = [inner for inner in inside if inner.is_file() and is_cine(inner)]
+        cines = [file for file in files if not _is_picture(file)]
+        if is_cine(path) and (one or cines or not files):
+            yield path
+        elif is_cine(path / "frames"):
+            yield path / "frames"
+        else:
+            known = {inner.name for inner in inside}
+            passed = _NO_CINES if known & {"images", DATASTORE} else ()
+            for inner in inside:
+                if inner in (cines or files):
+                    yield inner
+                elif inner.is_dir() and inner.name not in passed and (is_cine(inner) or not inner.is_symlink()):
+                    yield from below(inner, True)
+
+    folder = Path(folder)
+    if not folder.exists():
+        raise CineError(f"{folder}: no such file or folder")
+    try:
+        found = list(below(folder, frames_of_one)) if folder.is_dir() else [folder] * is_cine(folder)
+    except OSError as error:
+        raise CineError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from error
+    if not found:
+        raise CineError(f"{folder}: holds no cines; give a folder of DICOM files, videos or folders of frames")
+    return found
+
+
+def _is_cine_file(path: Path) -> bool:
+    name = path.name.lower()
+    if name.startswith(".") or name.endswith(LABEL_ENDINGS):
+        return False
+    if name.endswith(CINE_SUFFIXES):
+        return True
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _cine_files(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.is_file() and _is_cine_file(file)]
+
+
+def _are_frames(files: list[Path]) -> bool:
+    """Whether these, cines each, are together the frames of one."""
+    others = [file for file in files if not _is_picture(file)]
+    if not others:
+        return bool(files)
+    from angioseg.cine.dicom import are_frames  # not light
+
+    return are_frames(others)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE
