@@ -20,12 +20,11 @@ import numpy as np
 import torch
 
 from .cine.atomic import replacing
-from .cine.find import folder_name
-from .data import clip_pairs, part_clips, read_clip
+from .data import clip_pairs, clip_title, part_clips, read_clip
 from .errors import AngioSegError, unwrapped
 from .evaluation import Predictor, figures_of, network_predictor, score_clip
 from .intervals import mean_interval
-from .nets import read_state, weights_arguments
+from .nets import neighbors_of, read_state
 from .panels import draw_panels
 from .paths import bundle_dir
 from .pictures import draw_frame, grey_window
@@ -114,11 +113,7 @@ def check_inputs(protocol: Protocol, seeds: int, weights: dict[int, Sequence[Pat
         if neighbors not in NEIGHBORS or len(files) != seeds:
             raise AngioSegError(f"weights for N = {neighbors}: give N 0, 1 or 2, and {seeds} files, one for each seed.")
         for file in files:
-            try:
-                found = weights_arguments(read_state(file))["num_neighbors"]
-            except (KeyError, IndexError):
-                raise AngioSegError(f"{file}: not weights of AngioSeg's network.") from None
-            if found != neighbors:
+            if (found := neighbors_of(file)) != neighbors:
                 raise AngioSegError(f"{file}: is a network of N = {found}, not {neighbors}.")
     if protocol.partition == "all" and set(weights) != set(NEIGHBORS):
         raise AngioSegError("partition all leaves nothing to train on: give weights for N = 0, 1 and 2.")
@@ -335,7 +330,7 @@ def _draw(protocol: Protocol, out: Path, seed: int, models: dict[int, Path], dev
         masks = [truth, *(predict(image, [frame]) for predict in predictors.values())]
         pictures = [draw_frame(image[frame], mask, window) for mask in (None, *(mask[frame] for mask in masks))]
         first = clip.get("part", [0])[0]
-        drawn.append((f"{folder_name(Path(clip['image']))}, frame {first + frame}", pictures))
+        drawn.append((f"{clip_title(clip)}, frame {first + frame}", pictures))
     headings = ["source image", "ground truth", "2D", *(f"3D-2D, N = {n}" for n in NEIGHBORS[1:])]
     with replacing(out / "figure2.png") as temporary:
         draw_panels(headings, drawn).save(temporary, format="PNG", optimize=True)

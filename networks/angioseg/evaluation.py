@@ -19,9 +19,8 @@ from monai.metrics import get_confusion_matrix
 from PIL import Image
 
 from .cine import Cine
-from .cine.find import folder_name
 from .cine.times import assumed_times
-from .data import patient_key, read_clip
+from .data import clip_title, patient_key, read_clip
 from .errors import AngioSegError
 from .frangi import frangi_mask
 from .key_frame_score import KeyFrameScore, score_key_frame, true_lengths
@@ -216,6 +215,7 @@ def evaluate_clips(
     predictors: dict[str, Predictor],
     worst: int = 12,
     progress: Callable[[int, int], None] | None = None,
+    left_out: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score models on labelled clips.
 
@@ -224,21 +224,31 @@ def evaluate_clips(
         predictors: name -> model.
         worst: how many frames to draw: those with the lowest Dice by the last model.
         progress: called with (clips done, clips) after each clip.
+        left_out: called with a line for each clip that cannot be used, and the others are; when None it is an error.
 
     Returns:
         The results.
 
     Raises:
-        AngioSegError: when a clip cannot be read, its label does not fit, or no clip has a labelled frame.
+        AngioSegError: when a clip cannot be read or its label does not fit (of several: when none can be used), or no
+            clip has a labelled frame.
     """
     results: dict[str, list[CineResult]] = {name: [] for name in predictors}
     drawn: list[tuple[float, int, str, list[Image.Image]]] = []  # a heap: the best of the worst is first to go
+    unusable: list[AngioSegError] = []
     for number, clip in enumerate(clips):
-        image, truth, frames = read_clip(clip)
+        try:
+            image, truth, frames = read_clip(clip)
+        except AngioSegError as error:
+            unusable.append(error)
+            if left_out is None or len(unusable) == len(clips):
+                raise
+            left_out(str(error))
+            continue
         if not frames:
             continue
         lengths = _lengths(clip, image, frames)
-        masks, name = {}, folder_name(Path(clip["image"]))
+        masks, name = {}, clip_title(clip)
         unit = clip.get("patient") or patient_key(clip["image"]) or clip["image"]
         for model, predict in predictors.items():
             masks[model] = predict(image, frames)

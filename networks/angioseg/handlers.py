@@ -31,12 +31,13 @@ class TrainingCheckpoint:
         network: the network.
         parts: name -> what else changes while training, each with ``state_dict``: optimizer, schedule.
         validator: its key metric says which network is best, the higher the better.
+        plan: name -> what must be the same when the training goes on: numbers, words, lists of these.
         resume: whether to go on from a ``last.pt`` that is there. Without one the training starts from the beginning.
         writes: False on all but one process of a distributed training.
 
     Raises:
-        AngioSegError: when the training starts and ``last.pt`` is not of such a training; or, where it is not to go on
-            from one, when there is one.
+        AngioSegError: when the training starts and ``last.pt`` is not of such a training, or was planned otherwise; or,
+            where it is not to go on from one, when there is one.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class TrainingCheckpoint:
         network: torch.nn.Module,
         parts: Mapping[str, Any],
         validator: Evaluator,
+        plan: Mapping[str, Any] | None = None,
         resume: bool = False,
         writes: bool = True,
     ) -> None:
@@ -52,6 +54,7 @@ class TrainingCheckpoint:
         self.network = network.module if isinstance(network, DistributedDataParallel) else network
         self.parts = dict(parts)
         self.validator = validator
+        self.plan = dict(plan or {})
         self.resume = resume
         self.writes = writes
 
@@ -85,6 +88,7 @@ class TrainingCheckpoint:
             self.last,
             {
                 "model": self.network.state_dict(),
+                "plan": self.plan,
                 "parts": {name: part.state_dict() for name, part in self.parts.items()},
                 "epoch": engine.state.epoch,
                 "iteration": engine.state.iteration,
@@ -103,6 +107,11 @@ class TrainingCheckpoint:
             return
         try:
             kept = torch.load(self.last, map_location="cpu", weights_only=True)
+            others = [f"{name} {old}" for name, old in kept["plan"].items() if self.plan.get(name) != old]
+            if others:
+                raise AngioSegError(
+                    f"{self.last}: was begun with {', '.join(others)}; give that to go on, or another ckpt_dir."
+                )
             self.network.load_state_dict(kept["model"])
             for name, part in self.parts.items():
                 planned = getattr(part, "total_steps", None)
@@ -112,6 +121,8 @@ class TrainingCheckpoint:
             engine.state.epoch, engine.state.iteration = kept["epoch"], kept["iteration"]
             found = self.validator.state
             found.best_metric, found.best_metric_epoch = kept["best_metric"], kept["best_metric_epoch"]
+        except AngioSegError:
+            raise
         except Exception as error:
             raise AngioSegError(
                 f"{self.last}: cannot be gone on from with these settings; give those it was begun with, or another "

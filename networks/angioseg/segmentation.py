@@ -17,7 +17,7 @@ from .cine import Cine, read_cine
 from .errors import AngioSegError, unwrapped
 from .inferers import ClipInferer
 from .keyframes import FrameMeasure, KeyFrame, measure_frames, rank_key_frames
-from .nets import read_state, weights_arguments
+from .nets import neighbors_of
 from .paths import bundle_dir
 
 __all__ = ["Segmentation", "Segmenter", "check_device", "parse_frames", "weights_overrides"]
@@ -201,13 +201,7 @@ def weights_overrides(model: Path, device: str | None) -> dict:
     Raises:
         AngioSegError: when one of them cannot be used.
     """
-    overrides: dict[str, object] = {}
-    try:
-        overrides["num_neighbors"] = weights_arguments(read_state(model))["num_neighbors"]
-    except (KeyError, IndexError):
-        raise AngioSegError(
-            f"{model}: not weights of AngioSeg's network; give a file that its training wrote."
-        ) from None
+    overrides: dict[str, object] = {"num_neighbors": neighbors_of(model)}
     if device is not None:
         check_device(device)
         overrides["device"] = f"$torch.device({device!r})"

@@ -232,7 +232,7 @@ def test_the_papers_recipe_chooses_nothing_on_several_gpus_either(names):
     assert parser["finalize"] == ["$@rank == 0 and save_weights(@final, @output)", "$dist.destroy_process_group()"]
 
 
-def small_training(folder, width, resume, epochs=0):
+def small_training(folder, width, resume, epochs=0, **plan):
     """A trainer of a network of one layer that does nothing, with its checkpoint; a schedule is planned for epochs."""
     network = torch.nn.Linear(width, width)
     validator = SupervisedEvaluator(device="cpu", val_data_loader=[], epoch_length=1, network=network)
@@ -241,7 +241,7 @@ def small_training(folder, width, resume, epochs=0):
     parts = (
         {"lr_scheduler": torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=2 * epochs)} if epochs else {}
     )
-    TrainingCheckpoint(folder, network, parts, validator, resume).attach(trainer)
+    TrainingCheckpoint(folder, network, parts, validator, plan, resume).attach(trainer)
     return trainer, network
 
 
@@ -272,6 +272,42 @@ def test_a_planned_schedule_is_not_lengthened(tmp_path):
         run(2)
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"seed": 1, "crop": [64, 64]}, "was begun with seed 0; give that to go on"),
+        ({"seed": 0, "crop": [32, 64]}, r"was begun with crop \[64, 64\]; give that to go on"),
+        ({"seed": 1, "crop": [32, 64]}, r"was begun with seed 0, crop \[64, 64\]; give that to go on"),
+    ],
+)
+def test_a_training_goes_on_as_it_was_planned(other, said, tmp_path):
+    small_training(tmp_path, 2, resume=True, seed=0, crop=[64, 64])[0].run([0], max_epochs=1)
+    kept = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(AngioSegError, match=said):
+        small_training(tmp_path, 2, resume=True, **other)[0].run([0], max_epochs=2)
+    assert (tmp_path / "last.pt").read_bytes() == kept
+    small_training(tmp_path, 2, resume=True, seed=0, crop=[64, 64])[0].run([0], max_epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"batch_size": 0}, "batch_size 0: give a whole number of at least 1."),
+        ({"max_epochs": 0}, "max_epochs 0: give a whole number of at least 1."),
+        ({"iterations_per_epoch": 2.5}, "iterations_per_epoch 2.5: give a whole number"),
+        ({"val_frames": 0}, "val_frames 0: give"),
+        ({"crop": 96}, r"crop 96: give rows and columns, as \[256,256\]"),
+        ({"grid": [192]}, r"grid \[192\]: give rows and columns"),
+        ({"grid": [192, -1]}, r"grid \[192, -1\]: give rows and columns"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_numbers_that_nothing_can_be_trained_with_are_told(values, said, small_clips, tmp_path):
+    with pytest.raises(AngioSegError, match=said), unwrapped():
+        run(["train.json"], dataset_dir=str(small_clips), ckpt_dir=str(tmp_path / "run"), **values)
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_errors_stay_what_they_are():
     trainer = Engine(lambda engine, batch: 1 / 0)
     MemoryAdvice(4).attach(trainer)
@@ -287,7 +323,7 @@ def test_the_papers_recipe(small_clips, environment, tmp_path):
         max_epochs=1,
         batch_size=4,
         crop="@grid",
-        iterations_per_epoch="$math.ceil(len(@train#dataset) / @batch_size)",
+        iterations_per_epoch="$-(-len(@train#dataset) // @batch_size)",
         tensorboard=False,
         seed=1,  # the first clip then tests on its last frame, which shows vessels
     )

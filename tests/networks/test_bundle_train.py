@@ -66,6 +66,19 @@ def test_frames_are_prepared_as_for_inference(small_clips, neighbors):
     assert torch.equal(window, inference({"image": MetaTensor(item["image"])})["image"].as_tensor())
 
 
+def test_training_changes_frames_alike_whatever_their_depth(small_clips):
+    """Noise of a few grey levels would be none in a cine of 12 bits."""
+    preprocessing = configured(small_clips, num_neighbors=1).get_parsed_content("train#preprocessing")
+    frames = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (3, 96, 128)).astype(np.int32))
+    label = torch.zeros(frames.shape, dtype=torch.uint8)
+    for chance in range(20):
+        seen = []
+        for factor in (1, 16):
+            preprocessing.set_random_state(chance)
+            seen.append(preprocessing({"image": frames * factor, "label": label, "frame": 1})["image"])
+        torch.testing.assert_close(seen[0], seen[1], atol=0.01, rtol=0)
+
+
 @pytest.mark.parametrize("side", [300, 448, 512, 769], ids=lambda side: f"from {side}")
 def test_labels_are_brought_to_the_grid_where_the_image_is(side, small_clips):
     to_grid = configured(small_clips).get_parsed_content("to_grid")

@@ -9,6 +9,7 @@ import torch
 from angioseg.cine import Cine, write_cine, write_label
 from angioseg.cli import app
 from angioseg.data import clip_pairs
+from angioseg.errors import AngioSegError
 from angioseg.evaluation import FIGURES, evaluate_clips, figures_of, network_predictor, score_clip
 from angioseg.intervals import FEWEST, mean_interval, verdict
 from angioseg.key_frame_score import score_key_frame, true_lengths
@@ -194,6 +195,42 @@ def test_labels_without_a_labelled_frame_are_told(tmp_path, simulated):
     assert (result.exit_code, "1 of 2 cines have a label without a labelled frame" in result.output) == (0, True)
 
 
+def test_a_cine_that_cannot_be_used_costs_the_others_nothing(cines):
+    (cines / "run0.nrrd").write_bytes((cines / "run0.nrrd").read_bytes()[:-9])
+    lines = []
+    evaluation = evaluate_clips(clip_pairs(cines), {"A": predict_shifted}, left_out=lines.append)
+    assert [result.cine for result in evaluation.results["A"]] == ["run1.nrrd", "run2.nrrd"]
+    assert len(lines) == 1 and str(cines / "run0.nrrd") in lines[0]
+    with pytest.raises(AngioSegError, match="run0"):
+        evaluate_clips(clip_pairs(cines), {"A": predict_shifted})
+    for number in (1, 2):
+        (cines / f"run{number}.nrrd").write_bytes(b"")
+    with pytest.raises(AngioSegError, match="run2"):
+        evaluate_clips(clip_pairs(cines), {"A": predict_shifted}, left_out=lines.append)
+
+
+def test_the_command_leaves_out_and_tells_what_cannot_be_used(cines, simulated):
+    _, clip = simulated
+    cine = Cine(frames=clip.frames, times_ms=clip.times_ms)
+    write_cine(cines / "run0.nrrd", cine)  # its label has another size
+    write_cine(cines / "run1.nrrd", cine)
+    write_label(cines / "run1_label.nrrd", clip.vessels, cine, [clip.best_frame])
+    write_cine(cines / "run2.nrrd", cine)
+    out = cines / "out"
+    command = ["evaluate", str(cines), "-o", str(out), "--device", "cpu"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    for number in (0, 2):
+        assert f"warning: left out: {cines}/run{number}_label.nrrd: labels of shape" in result.output
+    assert "error: 2 of 3 cines could not be used and are not in these figures." in result.output
+    text = (out / "evaluation.md").read_text()
+    assert f"Left out: {cines}/run0_label.nrrd: labels of shape" in text and "| run1.nrrd | A | 1 |" in text
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, "evaluation.md: is already there" in result.output) == (1, True)
+    assert CliRunner().invoke(app, [*command, "--overwrite"]).exit_code == 1
+    assert (out / "evaluation.md").read_text() == text
+
+
 def test_the_command(tmp_path, simulated):
     """With the weights that ship, on two cines of which one frame each is labelled."""
     _, clip = simulated
@@ -217,6 +254,7 @@ def test_the_command(tmp_path, simulated):
     figures = figures_of(score_clip(mask, clip.vessels, [frame]))
     assert float(rows[2]["dice"]) == pytest.approx(figures["dice"], abs=1e-3)
     text = (out / "evaluation.md").read_text()
+    assert "A: the weights that come along (SHA-256 " in text and f"Data: {data}" in text
     assert "| A | 2 |" in text and "temporal error" in text and "Student's t" in text
 
 

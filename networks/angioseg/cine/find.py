@@ -1,14 +1,14 @@
-"""Which files and folders are cines, and what they are called."""
+"""Which files and folders are cines."""
 
 from collections.abc import Iterator
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from angioseg.cine.cine import CineError
 from angioseg.cine.suffixes import CINE_SUFFIXES, LABEL_ENDINGS, PICTURE
 from angioseg.paths import DATASTORE, MODELS
 
-__all__ = ["FRAME_FOLDERS", "cines_in", "folder_name", "is_cine"]
+__all__ = ["FRAME_FOLDERS", "cine_path", "cines_in", "is_cine"]
 
 FRAME_FOLDERS = ("images", "frames")
 """A cine's folder may hold its frames in one of these."""
@@ -34,9 +34,9 @@ def is_cine(path: str | PathLike) -> bool:
         return False
 
 
-def folder_name(path: Path) -> str:
-    """The name of a cine by its path: ``clip_0001/images`` is clip_0001."""
-    return path.parent.name if path.name.lower() in FRAME_FOLDERS else path.name
+def cine_path(path: PurePath) -> PurePath:
+    """Where a cine lies whose frames lie at ``path``: of ``clip_0001/images`` clip_0001, of all others the path."""
+    return path.parent if path.name.lower() in FRAME_FOLDERS and path.parent.name else path
 
 
 def cines_in(folder: str | PathLike, frames_of_one: bool = True) -> list[Path]:

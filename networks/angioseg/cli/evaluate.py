@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from angioseg.errors import AngioSegError
+
 from .output import output_folder, staging_folder
 from .progress import show_progress
-from .speaking import clear_errors, note, printable
+from .speaking import clear_errors, note, printable, warn
 
 if TYPE_CHECKING:
     from angioseg.evaluation import CineResult, Evaluation
     from angioseg.intervals import Interval
 
 __all__ = ["add_to"]
+
+_FILES = ("evaluation.md", "evaluation.csv", "frames.csv", "worst.png")
 
 _HOW = (
     "On the cine's own grid, labelled frames only. Overlaps count all pixels of a cine together; clDice, HD95 and "
@@ -42,35 +46,48 @@ def _evaluate(
     temporal: Annotated[bool, typer.Option("--temporal", help="How masks change from frame to frame, too.")] = False,
     worst: Annotated[int, typer.Option(metavar="K", min=1, help="Frames on the contact sheet.")] = 12,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU where there is one.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an evaluation that is there.")] = False,
 ) -> None:
     """Hold one or two models against labels: figures a cine, their means, the worst frames, and which is better.
 
-    Writes evaluation.md, evaluation.csv (a row a cine), frames.csv (a row a frame) and worst.png, all or none.
+    Writes evaluation.md, evaluation.csv (a row a cine), frames.csv (a row a frame) and worst.png, all or none. Cines
+    that cannot be used are told and left out, and the exit status is 1.
     """
     if model is not None and len(model) > 2:
         raise typer.BadParameter("give one model or two.", param_hint="'--model'")
     with output_folder(out):
+        if not overwrite and (there := next((out / name for name in _FILES if (out / name).exists()), None)):
+            raise AngioSegError(f"{there}: is already there; give another folder, or --overwrite to replace it.")
+
         from angioseg.data import clip_pairs
         from angioseg.evaluation import evaluate_clips, network_predictor, predict_frangi
         from angioseg.segmentation import Segmenter
 
         clips = clip_pairs(data)
         predictors = {"Frangi": predict_frangi} if frangi else {}
+        who, left_out = [], []
         for name, weights in zip("AB", model or [None]):
-            predictors[name] = network_predictor(Segmenter(model=weights, device=device))
+            segmenter = Segmenter(model=weights, device=device)
+            predictors[name] = network_predictor(segmenter)
+            who.append(f"{name}: {weights or 'the weights that come along'} (SHA-256 {segmenter.model['weights']}...)")
         with show_progress("evaluating") as progress:
-            evaluation = evaluate_clips(clips, predictors, worst, progress)
-        if skipped := len(clips) - len(next(iter(evaluation.results.values()))):
-            note(f"{skipped} of {len(clips)} cines have a label without a labelled frame and are not counted")
+            evaluation = evaluate_clips(clips, predictors, worst, progress, left_out.append)
+        for line in left_out:
+            warn(f"left out: {line}")
+        used = len(clips) - len(left_out)
+        if unlabelled := used - len(next(iter(evaluation.results.values()))):
+            note(f"{unlabelled} of {used} cines have a label without a labelled frame and are not counted")
         tables = _tables(evaluation, temporal)
-        _write(out, evaluation, tables, temporal)
+        _write(out, evaluation, tables, [f"Data: {data}", *who, *(f"Left out: {line}" for line in left_out)], temporal)
     for line in tables[-1]:
         typer.echo(printable(line))
     typer.echo("Written:")
-    for name in ("evaluation.md", "evaluation.csv", "frames.csv", "worst.png"):
+    for name in _FILES:
         typer.echo(f"  {printable(out / name)}")
     if not temporal:
         note("--temporal adds how the masks change from frame to frame")
+    if left_out:
+        raise AngioSegError(f"{len(left_out)} of {len(clips)} cines could not be used and are not in these figures.")
 
 
 def _keys(temporal: bool) -> list[str]:
@@ -131,13 +148,13 @@ def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4g}"
 
 
-def _write(out: Path, evaluation: "Evaluation", tables: tuple, temporal: bool) -> None:
+def _write(out: Path, evaluation: "Evaluation", tables: tuple, about: list[str], temporal: bool) -> None:
     from angioseg.panels import draw_panels
 
     means, cines, lines = tables
     keys = _keys(temporal)
     with staging_folder(out) as stage:
-        text = "\n\n".join([_markdown(means), *lines, _markdown(cines), _HOW, _INTERVALS])
+        text = "\n\n".join([*map(printable, about), _markdown(means), *lines, _markdown(cines), _HOW, _INTERVALS])
         (stage / "evaluation.md").write_text(text + "\n", encoding="utf-8")
         with (stage / "evaluation.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..cine import is_cine
 from ..cine.dicom import is_dicom, looks_like_dataset
+from ..cine.find import cine_path
 from ..cine.pictures import frame_files
 from ..cine.suffixes import LABEL_ENDINGS, cine_suffix
 from ..errors import AngioSegError
 from ..paths import DATASTORE
 
-__all__ = ["clip_pairs", "label_beside", "patient_key"]
+__all__ = ["clip_name", "clip_pairs", "clip_title", "digest_clips", "label_beside", "patient_key"]
 
 
 def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
@@ -92,6 +93,27 @@ def _frame_numbers(files: Sequence[Path]) -> list[int]:
         return []
     varying = [column for column in zip(*numbers) if len(set(column)) > 1]
     return [int(digits) for digits in varying[0]] if len(varying) == 1 else []
+
+
+def clip_name(clip: dict[str, Any]) -> str:
+    """What tells a clip from the others of its data set wherever that lies: its path there; its own where not given."""
+    return clip.get("name", clip["image"])
+
+
+def clip_title(clip: dict[str, Any]) -> str:
+    """What a clip is called in tables: its path in its data set; the last part of its own where that is not given."""
+    image = cine_path(Path(clip["image"])).name
+    return cine_path(PurePosixPath(clip["name"])).as_posix() if "name" in clip else image
+
+
+def digest_clips(*parts: Iterable[dict[str, Any]]) -> str:
+    """Names which clips and which of their frames are where, wherever they lie: 12 hex digits of a SHA-256.
+
+    Args:
+        parts: clips to train on, to validate on.
+    """
+    known = [[[clip_name(clip), clip.get("frames"), clip.get("part")] for clip in clips] for clips in parts]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
 
 
 def label_beside(cine: str | Path) -> Path | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AngioSegError
-from .clips import patient_key
+from .clips import clip_name, patient_key
 from .frames import labelled_frames
 
 __all__ = ["PARTITIONS", "count_frames", "part_clips", "split_by_patient", "split_in_time", "time_parts"]
@@ -128,8 +128,7 @@ def split_by_patient(clips: Sequence[dict[str, Any]], share: float) -> tuple[lis
             "Training needs labelled frames with vessels in two cines or more, one of them to validate on; "
             f"{len(showing)} has any."
         )
-    # Not the path: spelt otherwise, or moved, the same data must be parted in the same way.
-    names = [clip.get("name", clip["image"]) for clip in clips]
+    names = [clip_name(clip) for clip in clips]
     keys = [clip["patient"] or name for clip, name in zip(clips, names)]
     if len({key for clip, key in zip(clips, keys) if clip["vessel_frames"]}) < 2:
         keys = names

@@ -14,7 +14,15 @@ from torchvision.models import ResNet34_Weights, resnet34
 from ..cine.atomic import replacing
 from ..errors import AngioSegError
 
-__all__ = ["CENet3D2D", "from_published", "load_weights", "read_state", "save_weights", "weights_arguments"]
+__all__ = [
+    "CENet3D2D",
+    "from_published",
+    "load_weights",
+    "neighbors_of",
+    "read_state",
+    "save_weights",
+    "weights_arguments",
+]
 
 _FUSION_CHANNELS = 16
 _ENCODER_INPUT = 3
@@ -353,6 +361,20 @@ def weights_arguments(state: dict[str, torch.Tensor]) -> dict[str, object]:
         "num_neighbors": neighbors,
         "norm": "batch" if "encoder.bn1.running_mean" in state else ("instance", {"affine": True}),
     }
+
+
+def neighbors_of(path: str | Path) -> int:
+    """N of a file of weights.
+
+    Raises:
+        AngioSegError: when the file is missing or its weights are not of :class:`CENet3D2D`.
+    """
+    try:
+        return weights_arguments(from_published(read_state(path)))["num_neighbors"]
+    except (KeyError, IndexError):
+        raise AngioSegError(
+            f"{path}: not weights of AngioSeg's network; give a file that its training wrote."
+        ) from None
 
 
 def load_weights(network: CENet3D2D, path: str | Path) -> CENet3D2D:
