@@ -445,8 +445,8 @@ CT = np.random.default_rng(0).integers(-1024, 1500, (5, 40, 40)).astype(np.int16
         ("a.nrrd", nrrd(sizes="20000 1 3", content=bytes(60000)), "more than any cine has"),
         ("a.nrrd", nrrd(dimension="4", sizes="5 2 2 3"), "a cine has two axes and time"),
         ("a.nrrd", nrrd(dimension="1", sizes="60"), "a cine has two axes and time"),
-        ("a.nrrd", nrrd(type="float", content=np.full(60, 0.5, "<f4").tobytes()), "fractions"),
-        ("a.nrrd", nrrd(type="float", content=np.full(60, np.nan, "<f4").tobytes()), "fractions"),
+        ("a.nrrd", nrrd(type="float", content=np.full(60, 0.5, "<f4").tobytes()), "no whole numbers"),
+        ("a.nrrd", nrrd(type="float", content=np.full(60, np.nan, "<f4").tobytes()), "no whole numbers"),
         ("a.nrrd", nrrd(type="int", content=np.full(60, 70000, "<i4").tobytes()), "at most 16 bits"),
         ("a.nrrd", (NOISY, 0.5), "cut short"),
         ("a.mha", (NOISY, 0.5), "cannot be read as an image"),
@@ -471,9 +471,10 @@ def test_refused_in_one_line(name, content, said, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
-def test_ct_volume_is_refused(suffix, tmp_path):
+@pytest.mark.parametrize("thickness", [1.0, 2.5])
+def test_ct_volume_is_refused(suffix, thickness, tmp_path):
     image = sitk.GetImageFromArray(CT)
-    image.SetSpacing((0.7, 0.7, 2.5))
+    image.SetSpacing((0.7, 0.7, thickness))
     sitk.WriteImage(image, str(tmp_path / f"a{suffix}"))
     with pytest.raises(CineError, match="looks like a CT volume"):
         read_cine(tmp_path / f"a{suffix}")

@@ -25,7 +25,7 @@ def as_cine_integers(pixels: np.ndarray, path: Path) -> np.ndarray:
     if not np.isfinite((low, high)).all() or (
         pixels.dtype.kind == "f" and any((part != np.rint(part)).any() for part in pixels)
     ):
-        raise CineError(f"{path}: holds values with fractions; save it with 8- or 16-bit integers")
+        raise CineError(f"{path}: holds values that are no whole numbers; save it with 8- or 16-bit integers")
     for dtype in (np.uint16, np.int16):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
             return pixels.astype(dtype)

@@ -18,6 +18,7 @@ from angioseg.cine.nrrd import read_nrrd
 __all__ = ["read_itk_cine", "read_nrrd_cine"]
 
 _AIR_HU = -900  # CT numbers go down to -1000 in air, most files to -1024
+_AIR_SHARE = 0.01  # of a slice; a subtracted cine may reach such values, but not over an area
 
 
 def read_nrrd_cine(path: Path, name: str) -> Cine:
@@ -133,11 +134,8 @@ def _cine(
         pixels, warnings = _grey(pixels, path)
     frames = as_cine_integers(np.ascontiguousarray(pixels), path)
     ours = header.TIMES in values or index_values is not None
-    thickness = sizes[0] if len(sizes) > 2 else 1.0
-    if not ours and frames.dtype == np.int16 and thickness != 1 and frames[count // 2].min() <= _AIR_HU:
-        raise CineError(
-            f"{path}: looks like a CT volume (CT numbers of air, slices {thickness:g} mm apart), not a cine"
-        )
+    if not ours and frames.dtype == np.int16 and (frames[count // 2] <= _AIR_HU).mean() > _AIR_SHARE:
+        raise CineError(f"{path}: looks like a CT volume (it has CT numbers of air), not a cine")
     times_ms, times_source, times_warnings = header.frame_times(values, count, index_values, index_unit)
     listed = header.annotated_frames(values, count)
     if listed is None and header.ANNOTATED in values:
