@@ -135,6 +135,10 @@ class CineDatastore(LocalDatastore):
     def get_image_uri(self, image_id):
         return self.image_path(image_id)
 
+    def get_image_info(self, image_id):
+        self._image(image_id)
+        return super().get_image_info(image_id)
+
     def image_path(self, image_id: str) -> str:
         """Where the file of a cine is, or will be once somebody needs it; "" where there is no such cine."""
         if not self._is_there(image_id):

@@ -55,6 +55,7 @@ def test_a_cine_that_is_gone_is_told_so_and_its_label_stays(server, gone, tmp_pa
         ("POST", "/infer/angioseg", {"params": IMAGE}),
         ("POST", "/infer/angioseg", {"params": IMAGE, "data": {"params": json.dumps({"save_label": True})}}),
         ("GET", "/datastore/image", {"params": IMAGE}),
+        ("GET", "/datastore/image/info", {"params": IMAGE}),
         ("PUT", "/datastore/image/info", {"params": IMAGE}),
         ("DELETE", "/datastore/", {"params": {"id": "gone"}}),
         ("DELETE", "/datastore/label", {"params": {"id": "gone", "tag": "final"}}),
