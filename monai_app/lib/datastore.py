@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from angioseg.cine import LABEL_ENDINGS, Cine, CineError, is_cine, read_cine, read_label, write_label
+from angioseg.cine import Cine, CineError, is_cine, read_cine, read_label, write_label
 from angioseg.cine.atomic import replacing
 from angioseg.cine.find import FRAME_FOLDERS
-from angioseg.cine.suffixes import cine_suffix
+from angioseg.cine.suffixes import RESULT_ENDINGS, cine_suffix
 from angioseg.paths import MODELS
 from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
@@ -174,8 +174,8 @@ class CineDatastore(LocalDatastore):
         name = check_id(image_id + cine_suffix(image_filename), "image id")
         if name in (self._datastore.labels_dir, MODELS):
             raise HTTPException(400, f"{name!r} is the server's own folder. Use another id.")
-        if name.lower().endswith(LABEL_ENDINGS) or not is_image_id(image_id):
-            raise HTTPException(400, f"{image_id!r} ends as the name of a label does. Use another id.")
+        if name.lower().endswith(RESULT_ENDINGS) or not is_image_id(image_id):
+            raise HTTPException(400, f"{image_id!r} ends as the name of a result does. Use another id.")
         info = _checked_info(image_info or {})
         pixels, target = pixel_digest(read_upload(image_filename)), Path(self._datastore_path, name)
         for _ in range(2):  # once more, when somebody else added one of that name meanwhile

@@ -339,7 +339,7 @@ def test_a_cine_is_not_added_under_the_name_of_a_label(tmp_path, name):
     store = CineDatastore(str(make(tmp_path / "studies")))
     with pytest.raises(HTTPException) as caught:
         store.add_image(name, str(write_upload(tmp_path)), {})
-    assert (caught.value.status_code, caught.value.detail[:36]) == (400, f"{name!r} ends as the name of a labe")
+    assert (caught.value.status_code, caught.value.detail[:36]) == (400, f"{name!r} ends as the name of a resu")
 
 
 def test_a_cine_that_is_there_under_another_id_is_answered_with_that(tmp_path):

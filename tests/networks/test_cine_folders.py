@@ -16,6 +16,8 @@ from PIL import Image
         ("run.seg.nrrd", b"x", False),
         ("run_seg.nrrd", b"x", False),
         ("run_label.nrrd", b"x", False),
+        ("run_overlay.mp4", b"x", False),
+        ("run_keyframe.png", b"x", False),
         ("run.txt", b"x", False),
         (".run.nrrd", b"x", False),
         ("clip/0.png", b"x", True),
@@ -57,8 +59,8 @@ def test_the_cines_of_a_folder(tmp_path):
     found = ["a", "b/run.dcm", "c/frames", "d", "link.nrrd", "linked"]
     assert [path.relative_to(root).as_posix() for path in cines_in(root)] == found
     assert cines_in(root / "b" / "run.dcm") == [root / "b" / "run.dcm"]
-    for folder, line in (("a/labels/0.png/x", "no such file"), (".hidden/none", "no such file"), ("empty", "no cines")):
-        (root / "empty").mkdir(exist_ok=True)
+    (root / "empty").mkdir()
+    for folder, line in (("a/labels/0.png/x", "no such"), (".hidden/none", "no such"), ("empty", "without cines")):
         with pytest.raises(CineError, match=line):
             cines_in(root / folder)
 
@@ -67,7 +69,7 @@ def test_the_cines_of_a_folder(tmp_path):
     ("files", "cines", "each"),
     [
         (["0.png", "1.png"], ["."], ["0.png", "1.png"]),
-        (["run.nrrd", "run_keyframe.png"], ["run.nrrd"], ["run.nrrd"]),
+        (["run.nrrd", "report.png"], ["run.nrrd"], ["run.nrrd"]),
         (["a/run.dcm", "a/report.jpg"], ["a/run.dcm"], ["a/run.dcm"]),
         (["a/0.png", "a/1.png", "b.mp4"], ["a", "b.mp4"], ["a", "b.mp4"]),
         (["images/0.png", "labels/0.png"], ["."], ["."]),

@@ -150,6 +150,34 @@ def test_json_is_all_of_stdout_and_a_second_run_may_replace(angioseg, folder_of,
     assert (out / "mine.txt").read_text() == "kept"
 
 
+def test_a_study_is_segmented_cine_by_cine(angioseg, folder_of, moving_pattern, weights, tmp_path):
+    frames = moving_pattern(2, 40, 40)
+    for name in ("study/a/run", "study/b/run", "study/b/broken", "alone"):
+        folder_of(frames, name)
+    (tmp_path / "study/b/broken/1.png").write_bytes(b"")
+    out = tmp_path / "out"
+    command = ("segment", tmp_path / "study", tmp_path / "alone", "-o", out, "--frames", "1", "--model", weights)
+    code, printed, err = angioseg(*command, "--json")
+    assert code == 1
+    files = [json.loads(line)["files"]["seg"] for line in printed.splitlines()]
+    assert files == [str(out / f"{name}_seg.nrrd") for name in ("run", "run_2", "alone")]
+    assert len(os.listdir(out)) == 12
+    assert "cine 3 of 4: segmenting: 1 of 1" in err
+    assert [line for line in err if line.startswith("warning: left out")] == [
+        f"warning: left out: {tmp_path}/study/b/broken/1.png: cannot be read as a picture: it is cut short, damaged or "
+        "of another kind"
+    ]
+    assert err[-1] == "error: 1 of 4 cines were left out."
+
+    # What is there is kept; what is missing comes.
+    for file in out.glob("run_2*"):
+        file.unlink()
+    code, printed, err = angioseg(*command, "--json")
+    assert code == 1
+    assert [json.loads(line)["files"]["seg"] for line in printed.splitlines()] == [str(out / "run_2_seg.nrrd")]
+    assert err[-1] == "error: 3 of 4 cines were left out."
+
+
 def a_colour_photo(folder_of, **_):
     photo = np.random.default_rng(0).integers(0, 256, (1, 60, 40, 3), dtype=np.uint8)
     return folder_of(photo, "photo") / "0.png", "probably not an X-ray angiogram"
@@ -221,7 +249,7 @@ def frames_of_different_sizes(folder_of, **_):
 
 def empty_folder(tmp_path, **_):
     (tmp_path / "folder").mkdir()
-    return tmp_path / "folder", "folder without frames"
+    return tmp_path / "folder", "is a folder without "
 
 
 BAD = [
@@ -489,7 +517,7 @@ def nothing(tmp_path, **_):
 def no_cines(tmp_path, **_):
     (tmp_path / "real" / "inner").mkdir(parents=True)
     (tmp_path / "real" / "notes.txt").write_text("Dear reader")
-    return tmp_path / "real", "real: holds no cines; give a folder"
+    return tmp_path / "real", "real: is a folder without cines; give one"
 
 
 def a_bad_cine_among_good_ones(tmp_path, folder_of, moving_pattern):

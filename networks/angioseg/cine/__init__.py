@@ -4,12 +4,11 @@ from angioseg.cine.cine import Cine, CineError
 from angioseg.cine.find import cines_in, is_cine
 from angioseg.cine.read import read_cine
 from angioseg.cine.saved import read_label, write_cine, write_label
-from angioseg.cine.suffixes import CINE_SUFFIXES, LABEL_ENDINGS
+from angioseg.cine.suffixes import CINE_SUFFIXES
 from angioseg.cine.vessel import vessel_mask
 
 __all__ = [
     "CINE_SUFFIXES",
-    "LABEL_ENDINGS",
     "Cine",
     "CineError",
     "CineReader",

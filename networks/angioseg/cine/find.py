@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path, PurePath
 
 from angioseg.cine.cine import CineError
-from angioseg.cine.suffixes import CINE_SUFFIXES, LABEL_ENDINGS, PICTURE
+from angioseg.cine.suffixes import CINE_SUFFIXES, PICTURE, RESULT_ENDINGS
 from angioseg.paths import DATASTORE, MODELS
 
 __all__ = ["FRAME_FOLDERS", "cine_path", "cines_in", "is_cine"]
@@ -21,7 +21,7 @@ def is_cine(path: str | PathLike) -> bool:
 
     A folder counts when the cines in it (or, where none are, those in its ``images`` or ``frames``) are the frames of
     one: single-frame DICOM files of one series, pictures beside them or not; or pictures alone. A file that is named as
-    a label does not, though `read_cine` reads it.
+    a label or as a picture of a segmentation does not, though `read_cine` reads it.
     """
     path = Path(path)
     try:
@@ -79,13 +79,13 @@ def cines_in(folder: str | PathLike, frames_of_one: bool = True) -> list[Path]:
     except OSError as error:
         raise CineError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from error
     if not found:
-        raise CineError(f"{folder}: holds no cines; give a folder of DICOM files, videos or folders of frames")
+        raise CineError(f"{folder}: is a folder without cines; give one of DICOM files, videos or folders of frames")
     return found
 
 
 def _is_cine_file(path: Path) -> bool:
     name = path.name.lower()
-    if name.startswith(".") or name.endswith(LABEL_ENDINGS):
+    if name.startswith(".") or name.endswith(RESULT_ENDINGS):
         return False
     if name.endswith(CINE_SUFFIXES):
         return True

@@ -1,6 +1,16 @@
 """Endings of the files that are read as cines, and of their labels."""
 
-__all__ = ["CINE_SUFFIXES", "DICOM", "ITK", "LABEL_ENDINGS", "NRRD", "PICTURE", "VIDEO", "cine_suffix"]
+__all__ = [
+    "CINE_SUFFIXES",
+    "DICOM",
+    "ITK",
+    "LABEL_ENDINGS",
+    "NRRD",
+    "PICTURE",
+    "RESULT_ENDINGS",
+    "VIDEO",
+    "cine_suffix",
+]
 
 DICOM = (".dcm", ".dicom", ".ima")
 VIDEO = (".mp4", ".m4v", ".avi", ".wmv", ".mov", ".mkv")
@@ -13,6 +23,9 @@ CINE_SUFFIXES = DICOM + VIDEO + NRRD + ITK + PICTURE
 
 LABEL_ENDINGS = ("_label.nrrd", "_seg.nrrd", ".seg.nrrd")
 """What follows a cine's name in the name of its label: of training data, of ``angioseg segment``, of 3D Slicer."""
+
+RESULT_ENDINGS = (*LABEL_ENDINGS, "_overlay.mp4", "_keyframe.png")
+"""Of all that ``angioseg segment`` writes and that could be taken for a cine; these files are none."""
 
 
 def cine_suffix(name: str) -> str:

@@ -1,4 +1,4 @@
-"""``angioseg segment``: a cine goes in, a segmented cine comes out."""
+"""``angioseg segment``: cines go in, segmented cines come out."""
 
 import json
 import re
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from angioseg.errors import AngioSegError
+from angioseg.paths import free_name
 
 from .output import output_folder, staging_folder
 from .progress import show_progress
 from .speaking import clear_errors, counted, printable, warn
 
 if TYPE_CHECKING:
+    from angioseg.cine import Cine
     from angioseg.segmentation import Segmentation
 
 __all__ = ["add_to"]
@@ -51,7 +53,10 @@ def _check_threshold(value: float | None) -> float | None:
 
 
 def _segment(
-    path: Annotated[Path, typer.Argument(metavar="CINE", help="DICOM, video, NRRD, or a folder of frames.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="CINE...", help="DICOM, videos, NRRD, folders of frames, or a folder with such in it."),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where the results are written.")],
     frames: Annotated[
         str, typer.Option(metavar="A:B", help="Frames to segment: the first and the last, or one number; from 0.")
@@ -62,65 +67,100 @@ def _segment(
         float | None, typer.Option(callback=_check_threshold, help="Probability from which a pixel is vessel.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of this name.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, a line a cine.")] = False,
 ) -> None:
-    """Segment the vessels of a cine and find its key frames.
+    """Segment the vessels of cines and find their key frames.
 
-    Writes NAME_seg.nrrd, NAME_overlay.mp4, NAME_keyframe.png and NAME_frames.csv, all of them or none.
+    Writes NAME_seg.nrrd, NAME_overlay.mp4, NAME_keyframe.png and NAME_frames.csv of each, all of them or none. Of
+    several, those that cannot be segmented are told and left out, and the exit status is 1.
     """
     try:
         wanted = _parse_range(frames)
     except typer.BadParameter as error:
         raise typer.BadParameter(error.message, param_hint="'--frames'") from None
     with output_folder(out):
-        start = time.perf_counter()
-        from angioseg.cine import read_cine
+        cines, segmenter, left_out = _cines(paths), None, 0
+        names: set[str] = set()
+        for number, path in enumerate(cines, start=1):
+            start = time.perf_counter()
+            try:
+                cine = _read(path, wanted)
+                targets = _targets(cine.name, out, names)
+                # Another cine's, as often as not: exports call many of them IM0001.
+                for file in [] if overwrite else targets.values():
+                    if file.exists():
+                        raise AngioSegError(
+                            f"{file}: is already there; give another folder, or --overwrite to replace it."
+                        )
+            except AngioSegError as error:
+                if len(cines) == 1:
+                    raise
+                left_out += 1
+                warn(f"left out: {error}")
+                continue
+            read = time.perf_counter() - start
 
-        cine = read_cine(path)
-        for warning in cine.warnings:
-            warn(f"{path}: {warning}")
-        read = time.perf_counter() - start
-        # Another cine's, as often as not: exports call many of them IM0001.
-        for file in [] if overwrite else _targets(cine.name, out).values():
-            if file.exists():
-                raise AngioSegError(f"{file}: is already there; give another folder, or --overwrite to replace it.")
+            if segmenter is None:
+                from angioseg.segmentation import Segmenter
 
-        from angioseg.segmentation import Segmenter, parse_frames
-
-        parse_frames(wanted, cine.num_frames)  # before the model is loaded
-        segmenter = Segmenter(model=model, device=device, threshold=threshold)
-        with show_progress("segmenting") as progress:
-            segmentation = segmenter(cine, wanted, progress)
-        start = time.perf_counter()
-        files = _write(segmentation, out)
-        latencies = {**segmentation.latencies, "read": read, "write": time.perf_counter() - start}
-    if as_json:
-        summary = segmentation.summary()
-        summary["latencies"] = {step: round(seconds, 4) for step, seconds in latencies.items()}
-        summary["files"] = {kind: str(file) for kind, file in files.items()}
-        typer.echo(json.dumps(summary))
-    else:
-        _tell(segmentation, latencies, files)
+                segmenter = Segmenter(model=model, device=device, threshold=threshold)
+            which = f"cine {number} of {len(cines)}: " if len(cines) > 1 else ""
+            with show_progress(f"{which}segmenting") as progress:
+                segmentation = segmenter(cine, wanted, progress)
+            start = time.perf_counter()
+            _write(segmentation, targets, out)
+            latencies = {**segmentation.latencies, "read": read, "write": time.perf_counter() - start}
+            (_tell_as_json if as_json else _tell)(segmentation, latencies, targets)
+        if left_out:
+            raise AngioSegError(f"{left_out} of {len(cines)} cines were left out.")
 
 
-def _write(segmentation: "Segmentation", out: Path) -> dict[str, Path]:
+def _cines(paths: list[Path]) -> list[Path]:
+    """The cines that are named, and those in folders that are."""
+    from angioseg.cine import cines_in, is_cine
+
+    return [cine for path in paths for cine in (cines_in(path) if path.is_dir() and not is_cine(path) else [path])]
+
+
+def _read(path: Path, wanted: object) -> "Cine":
+    from angioseg.cine import read_cine
+
+    cine = read_cine(path)
+    for warning in cine.warnings:
+        warn(f"{path}: {warning}")
+
+    from angioseg.segmentation import parse_frames
+
+    parse_frames(wanted, cine.num_frames)  # before the model is loaded
+    return cine
+
+
+def _write(segmentation: "Segmentation", targets: dict[str, Path], out: Path) -> None:
     from angioseg.cine import write_label
     from angioseg.pictures import save_frames_csv, save_key_frame, save_overlay_video
 
     cine, mask, keys = segmentation.cine, segmentation.mask, segmentation.key_frames
-    files = _targets(cine.name, out)
-    names = {kind: file.name for kind, file in files.items()}
+    names = {kind: file.name for kind, file in targets.items()}
     with staging_folder(out) as stage:
         write_label(stage / names["seg"], mask, cine, segmentation.frames)
         save_frames_csv(stage / names["frames"], segmentation.measures, keys, cine)
         save_key_frame(stage / names["keyframe"], cine, mask, keys, segmentation.measures)
         with show_progress("writing the video") as progress:
             save_overlay_video(stage / names["overlay"], cine, mask, keys, segmentation.frames, progress)
-    return files
 
 
-def _targets(name: str, out: Path) -> dict[str, Path]:
-    return {kind: out / f"{name or 'cine'}{ending}" for kind, (ending, _) in _FILES.items()}
+def _targets(name: str, out: Path, taken: set[str]) -> dict[str, Path]:
+    """The files of a cine's results; cines of one name are numbered."""
+    free = free_name(name, taken)
+    taken.add(free.lower())
+    return {kind: out / f"{free}{ending}" for kind, (ending, _) in _FILES.items()}
+
+
+def _tell_as_json(segmentation: "Segmentation", latencies: dict[str, float], files: dict[str, Path]) -> None:
+    summary = segmentation.summary()
+    summary["latencies"] = {step: round(seconds, 4) for step, seconds in latencies.items()}
+    summary["files"] = {kind: str(file) for kind, file in files.items()}
+    typer.echo(json.dumps(summary))
 
 
 def _tell(segmentation: "Segmentation", latencies: dict[str, float], files: dict[str, Path]) -> None:
