@@ -1,0 +1,51 @@
+"""What ``python -m monai.bundle run`` was told on its command line."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from .errors import AngioSegError
+
+__all__ = ["check_overrides"]
+
+
+def check_overrides(argv: Sequence[str] | None = None) -> None:
+    """Refuse an option that none of the configs knows: MONAI adds it to them, and nobody reads it there.
+
+    Args:
+        argv: the command line; this process's when None. Of other programs than MONAI's nothing is looked at.
+
+    Raises:
+        AngioSegError: for the first such option.
+    """
+    argv = sys.argv if argv is None else argv
+    if Path(argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py"):
+        return
+    from monai.bundle import ConfigParser, ConfigWorkflow, run
+
+    given = {}
+    for option, value in zip(argv[1:], [*argv[2:], ""]):
+        if option.startswith("--"):
+            name, equals, own = option[2:].partition("=")
+            given[name.replace("-", "_")] = own if equals else value
+    known = {name for callable in (run, ConfigWorkflow) for name in inspect.signature(callable).parameters}
+    known.update(ConfigParser.load_config_files(_files(given.get("config_file", ""))))
+    for name in given:
+        # A name goes down into a config by # or ::, and what is new there may be an argument of a component.
+        root = name.replace("::", "#").partition("#")[0]
+        if root not in known:
+            meant = get_close_matches(root, known, 1)
+            raise AngioSegError(
+                f"--{name}: the configs have no such value; "
+                + (f"did you mean --{meant[0]}?" if meant else "leave it out.")
+            )
+
+
+def _files(text: str) -> str | list[str]:
+    """One file, some with commas between, or a list as Python writes it."""
+    return ast.literal_eval(text) if text.startswith("[") else text
