@@ -1,7 +1,10 @@
 """Slicer's Segment Editor and its view: nothing paints where nothing keeps it, and nothing stays behind."""
 
+import zipfile
+
 import pytest
 import slicer
+from AngioSegLib.scene import saveScene
 from host import reading, useProperties
 
 useProperties([__name__])
@@ -31,6 +34,9 @@ def test_a_frame_without_a_mask_is_not_painted_on(painting, connected, editor):
     painting.goTo(0)
     connected.look()
     assert not editor.readOnly
+    # Slicer forgets the segment where there is none.
+    editor.paint(slice(0, 7), slice(0, 9))
+    assert reading(connected).masks.maskOf(0).all()
 
 
 @pytest.mark.parametrize("fps", [10, 30])
@@ -68,6 +74,73 @@ def test_the_brush_goes_with_the_cine(painting, connected, editor, makeCine, how
     assert reading(connected).masks.maskOf(0).all()
 
 
+@pytest.fixture
+def saved(connected, makeCine, tmp_path):
+    """A scene of two cines with masks, the second chosen; it is on the disk, and still open."""
+    for name in ("run 1", "run 2"):
+        makeCine(3, name=name)
+        connected.ui.cineSelector.choose(name)
+        connected.press("thisFrameButton")
+        connected.idle()
+    return saveScene(slicer.mrmlScene, tmp_path / "saved")
+
+
+def load(path):
+    slicer.mrmlScene.SetRootDirectory(str(path.parent))
+    slicer.mrmlScene.SetURL(str(path))
+    assert slicer.mrmlScene.Connect()
+
+
+def test_the_editor_works_on_the_cine_that_a_scene_brings(saved, connected, editor):
+    """Slicer's widget takes the scene's first segmentation when the scene is there."""
+    load(saved)
+    connected.look()
+    chosen = reading(connected)
+    assert chosen.cine.name == "run 2"
+    assert (editor.segmentationNode(), editor._volume()) == (chosen.masks.proxy, chosen.cine.proxy)
+    for frame in (1, 0):
+        chosen.cine.goTo(frame)
+        connected.look()
+    editor.paint(slice(0, 7), slice(0, 9))
+    assert chosen.masks.maskOf(0).all()
+
+
+def test_a_scene_that_is_added_brings_its_choice(saved, connected, makeCine):
+    slicer.mrmlScene.Clear()
+    makeCine(3, name="run 3")
+    connected.ui.cineSelector.choose("run 3")
+    slicer.mrmlScene.SetRootDirectory(str(saved.parent))
+    slicer.mrmlScene.SetURL(str(saved))
+    assert slicer.mrmlScene.Import()
+    connected.look()
+    assert reading(connected).cine.name == "run 2"
+    assert connected.ui.cineSelector.currentNode() is reading(connected).cine.proxy
+
+
+def test_a_cine_that_goes_makes_no_other_one_come(saved, connected):
+    cine = reading(connected).cine
+    slicer.mrmlScene.RemoveNode(cine.sequence)
+    slicer.mrmlScene.RemoveNode(cine.browser)
+    connected.look()
+    assert reading(connected) is None
+    assert connected.ui.cineSelector.currentNode() is None
+
+
+def test_a_volume_that_goes_is_followed_by_the_one_that_slicer_makes(saved, connected):
+    chosen = reading(connected)
+    gone = chosen.cine.proxy
+    slicer.mrmlScene.RemoveNode(gone)
+    connected.look()
+    assert reading(connected) is chosen and chosen.cine.proxy is not gone
+    assert connected.ui.cineSelector.currentNode() is background(connected) is chosen.cine.proxy
+
+
+def test_an_editor_that_a_reload_hides_edits_nothing(painting, connected, editor):
+    connected.reload()
+    assert editor._node is None
+    assert connected.widget.window.correct._editor.segmentationNode() is reading(connected).masks.proxy
+
+
 def test_the_editors_own_node_comes_back_when_a_script_takes_it(painting, connected, editor, makeCine):
     slicer.mrmlScene.RemoveNode(slicer.mrmlScene.GetSingletonNode("AngioSeg", "vtkMRMLSegmentEditorNode"))
     makeCine(3, name="run 2")
@@ -98,17 +171,29 @@ def test_the_cine_is_on_screen_when_its_subtraction_goes(cine, connected):
     assert background(connected) is cine.proxy
 
 
-def test_a_scene_that_is_saved_while_subtracted_shows_its_cine(cine, connected, tmp_path):
+def test_a_scene_that_is_saved_while_subtracted_comes_back_with_its_cine(cine, connected, tmp_path):
+    connected.ui.subtractionCheck.checked = True
+    path = saveScene(slicer.mrmlScene, tmp_path / "saved")
+    assert f'references="backgroundVolume:{cine.proxy.GetID()};' not in path.read_text()
+    load(path)
+    connected.look()
+    assert background(connected) is reading(connected).cine.proxy
+
+
+def test_a_scene_that_is_exported_while_subtracted_shows_its_cine(cine, connected, tmp_path):
+    connected.ui.folderEdit.text = str(tmp_path)
     connected.ui.subtractionCheck.checked = True
     subtracted = background(connected)
-    scene = slicer.mrmlScene
-    scene.SetURL(str(tmp_path / "scene.mrml"))
-    # As Slicer's save dialog does.
-    scene.StartState(scene.SaveState)
-    scene.Commit()
-    scene.EndState(scene.SaveState)
-    assert f'references="backgroundVolume:{cine.proxy.GetID()};' in (tmp_path / "scene.mrml").read_text()
+    connected.press("exportSceneButton")
+    with zipfile.ZipFile(tmp_path / f"{connected.ui.nameEdit.text}.mrb") as scene:
+        name = min((name for name in scene.namelist() if name.endswith(".mrml")), key=len)
+        assert f'references="backgroundVolume:{cine.proxy.GetID()};' in scene.read(name).decode()
     assert background(connected) is subtracted
+
+
+def test_the_editor_leaves_the_view_alone(cine, editor):
+    """It would put the cine in the place of its subtraction whenever the layout changes."""
+    assert editor.autoShowSourceVolumeNode is False
 
 
 def test_after_a_reload_every_key_is_wanted_once(cine, connected):

@@ -33,7 +33,8 @@ class CinePanel(Panel):
         self._sampleSeed = 3
         self._recent: list[str] = []
         self.ui.cineSelector.setMRMLScene(slicer.mrmlScene)
-        self.ui.cineSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onNode)
+        # The user's choice: when nodes go, or a scene comes, the list shows others by itself.
+        self.ui.cineSelector.connect("nodeActivated(vtkMRMLNode*)", self._onNode)
         self.click(self.ui.loadButton, self._chooseFile)
         self.click(self.ui.loadFolderButton, self._chooseFolder)
         self.click(self.ui.sampleButton, self.loadSample)
@@ -100,7 +101,8 @@ class CinePanel(Panel):
         self.window.choose(cine)
 
     def _onNode(self, node) -> None:
-        self.window.do(lambda: self._choose(node))
+        if node is not (self.reading.cine.proxy if self.reading else None):
+            self.window.do(lambda: self._choose(node))
 
     def _choose(self, node) -> None:
         self.window.chooseNode(node)

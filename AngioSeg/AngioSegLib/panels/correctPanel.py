@@ -36,6 +36,8 @@ class CorrectPanel(Panel):
         self._editor.setEffectNameOrder(_EFFECTS)
         self._editor.unorderedEffectsVisible = False
         self._editor.setMaximumNumberOfUndoStates(_UNDO_STEPS)
+        # The window says what the view shows; the editor would put the cine in the place of its subtraction.
+        self._editor.autoShowSourceVolumeNode = False
         self.ui.editorHolder.layout().addWidget(self._editor)
         self.click(self.ui.blankButton, lambda: self.reading.beginByHand(self.reading.cine.currentFrame))
         self.click(self.ui.carryButton, self._carry)
@@ -53,6 +55,10 @@ class CorrectPanel(Panel):
         self._editor.setActiveEffect(None)
         self._editor.uninstallKeyboardShortcuts()
         self._editor.removeViewObservations()
+
+    def close(self) -> None:
+        """The window goes. After a reload its widgets live on, hidden, and two editors would share the node."""
+        self._editor.setMRMLSegmentEditorNode(None)
 
     def accept(self) -> None:
         """Note that the mask on screen is right."""
@@ -160,6 +166,14 @@ class CorrectPanel(Panel):
         if reading:
             self._editor.setCurrentSegmentID(SEGMENT_ID)
 
+    def hold(self) -> None:
+        """Have the editor work on the cine that is chosen, where the scene made it change."""
+        if self.reading is not None:
+            node = _editorNode()
+            edited = (node.GetSegmentationNode(), node.GetSourceVolumeNode())
+            if edited != (self.reading.masks.proxy, self.reading.cine.proxy):
+                self.onCine()
+
     def refresh(self) -> None:
         ui, reading = self.ui, self.reading
         state = reading.states.of(reading.cine.currentFrame) if reading else "none"
@@ -192,6 +206,9 @@ class CorrectPanel(Panel):
     def _offerEditor(self, offered: bool) -> None:
         """Let the user paint, or not: nothing keeps a stroke where there is no mask, or where the frame goes by."""
         self._editor.enabled = offered
+        if offered:
+            # It forgets the segment on a frame that has none, and offers no brush without.
+            self._editor.setCurrentSegmentID(SEGMENT_ID)
         # Its keys and the mouse in the view do not ask whether it is enabled.
         if self._editor.readOnly == offered:
             self._editor.readOnly = not offered

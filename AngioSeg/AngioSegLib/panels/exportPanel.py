@@ -87,7 +87,9 @@ class ExportPanel(Panel):
 
     def _scene(self) -> None:
         path = self._path(".mrb")
-        if not slicer.util.saveScene(str(path)):
+        with self.window.see.cineOnScreen():
+            written = slicer.util.saveScene(str(path))
+        if not written:
             raise ExportError(_("{name} cannot be written to {folder}").format(name=path.name, folder=path.parent))
         self._wrote(path)
 

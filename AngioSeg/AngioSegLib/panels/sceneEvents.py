@@ -1,4 +1,4 @@
-"""What happens to the whole scene: it is saved, it is closed, and another one comes."""
+"""What happens to the whole scene: it is closed, and another one comes."""
 
 from collections.abc import Callable
 
@@ -27,8 +27,8 @@ class SceneEvents(VTKObservationMixin):
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self.addObserver(scene, event, self._onOther)
         self.addObserver(scene, scene.NodeRemovedEvent, self._onRemoved)
-        self.addObserver(scene, scene.StartSaveEvent, self._onStartSave)
-        self.addObserver(scene, scene.EndSaveEvent, self._onEndSave)
+        # After the Segment Editor, which then takes what its hidden lists of nodes show.
+        self.addObserver(scene, scene.EndBatchProcessEvent, self._onEndBatch, priority=-100.0)
 
     def close(self) -> None:
         """Watch no more."""
@@ -50,8 +50,5 @@ class SceneEvents(VTKObservationMixin):
         # Was it what shows the masks, Slicer makes another one when this event is over.
         self._window.refreshSoon()
 
-    def _onStartSave(self, caller, event) -> None:
-        self._window.see.showCineWhile(saving=True)
-
-    def _onEndSave(self, caller, event) -> None:
-        self._window.see.showCineWhile(saving=False)
+    def _onEndBatch(self, caller, event) -> None:
+        self._window.correct.hold()

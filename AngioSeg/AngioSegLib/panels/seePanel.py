@@ -1,6 +1,10 @@
 """Looking at a cine with its masks."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from AngioSegLib.panels.chart import BLUE, VERMILION, Chart, Curve
@@ -209,10 +213,25 @@ class SeePanel(Panel):
                 self._subtraction = SubtractionView(self.reading)
             showVolume(self._subtraction.volume if self._subtraction else self.reading.cine.proxy)
 
-    def showCineWhile(self, saving: bool) -> None:
-        """Show the cine while a scene is saved: its subtraction is not, and a view of it would come back black."""
-        if self._subtraction is not None and self.reading is not None:
-            showVolume(self.reading.cine.proxy if saving else self._subtraction.volume)
+    @contextmanager
+    def cineOnScreen(self) -> Iterator[None]:
+        """Show the cine, and not its subtraction, while the block runs: that is not saved with a scene."""
+        subtraction = self._subtraction
+        if subtraction is not None:
+            showVolume(self.reading.cine.proxy)
+        try:
+            yield
+        finally:
+            if subtraction is not None:
+                showVolume(subtraction.volume)
+
+    def showIfBlack(self) -> None:
+        """Show the cine where the view shows nothing, as it does in a scene that was saved with a subtraction."""
+        view = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+        if self.reading is None or view is None:
+            return
+        if slicer.mrmlScene.GetNodeByID(view.GetBackgroundVolumeID() or "") is None:
+            showVolume(self.reading.cine.proxy)
 
     def _forgetSubtraction(self) -> bool:
         """Whether there was one; without it the view shows nothing."""

@@ -51,7 +51,7 @@ class Window(VTKObservationMixin):
         self.reading: Reading | None = None
         self.message = ""
         self._readings: dict[str, Reading] = {}
-        self._maskProxy = None
+        self._proxies: tuple = ()
         self._pending = 0
         self._isSoon = False
         self._poll = qt.QTimer()
@@ -99,6 +99,7 @@ class Window(VTKObservationMixin):
         for panel in self._panels:
             panel.parameters = parameters
         self.chooseNode(parameters.cine)
+        self.see.showIfBlack()
 
     # The cine.
 
@@ -131,7 +132,7 @@ class Window(VTKObservationMixin):
             if known is not None:
                 known.cancel()
             known = self._readings[cine.sequence.GetID()] = Reading(cine, self.connection)
-        self.reading, self._maskProxy = known, known.masks.proxy
+        self.reading, self._proxies = known, _proxies(known)
         for node in (known.cine.browser, known.masks.proxy, known.masks.sequence):
             # Slicer makes no proxy anew while the sequence is empty.
             if node is not None:
@@ -209,9 +210,10 @@ class Window(VTKObservationMixin):
         """Bring all parts up to date."""
         self._isSoon = False
         reading = self.reading
-        if reading is not None and reading.masks.proxy is not self._maskProxy:
-            # It was removed from the scene, and Slicer made another one.
+        if reading is not None and _proxies(reading) != self._proxies:
+            # One was removed from the scene, and Slicer made another.
             self.chooseNode(reading.cine.proxy)
+            self.see.showIfBlack()
             return
         for panel in self._panels:
             panel.refresh()
@@ -222,7 +224,7 @@ class Window(VTKObservationMixin):
         self._poll.stop()
         self._soon.stop()
         self.removeObservers()
-        for panel in (self.see, self.train):
+        for panel in (self.see, self.correct, self.train):
             panel.close()
         for reading in self._readings.values():
             reading.cancel()
@@ -248,6 +250,11 @@ class Window(VTKObservationMixin):
     def _onChange(self, caller, event) -> None:
         self.see.onFrame()
         self.refreshSoon()
+
+
+def _proxies(reading: Reading) -> tuple:
+    """What shows the frame and its mask."""
+    return reading.cine.proxy, reading.masks.proxy
 
 
 def _lead(cine: CineSequence) -> None:

@@ -127,6 +127,7 @@ class Host:
         patch.setattr(slicer.util, "childWidgetVariables", _byName)
         patch.setattr(slicer.util, "saveScene", lambda path: slicer.mrmlScene.WriteToMRB(path))
         self.widget = None
+        self._hidden: list[QtWidgets.QWidget] = []
         # Qt calls Python and does not pass on what it raises.
         self._faults: list[BaseException] = []
         patch.setattr(sys, "excepthook", lambda kind, fault, trace: self._faults.append(fault))
@@ -161,8 +162,9 @@ class Host:
         self.turn()
 
     def reload(self) -> None:
-        """As the developer's *Reload* does, which neither exits nor enters the module."""
+        """As the developer's *Reload* does, which neither exits nor enters the module, and hides what was there."""
         self.widget.cleanup()
+        self._hidden.append(self.scroll.takeWidget())
         panel = ModulePanel()
         panel.isEntered = True
         self.scroll.setWidget(panel)

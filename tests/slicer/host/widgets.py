@@ -11,6 +11,9 @@ EDITOR_KEYS = ("Space", "Esc", "Ctrl+Z", "Ctrl+Y", *"0123456789", *"QW/*,.<>ZYI"
 """What Slicer's qMRMLSegmentEditorWidget.cxx listens to in the main window."""
 
 
+_CHANGED, _ACTIVATED = "currentNodeChanged(vtkMRMLNode*)", "nodeActivated(vtkMRMLNode*)"
+
+
 class ctkCollapsibleButton(QtWidgets.QFrame):
     """A titled section that folds."""
 
@@ -56,7 +59,10 @@ class ctkCollapsibleButton(QtWidgets.QFrame):
 
 
 class qMRMLNodeComboBox(QtWidgets.QWidget):
-    """A list of the scene's nodes of given classes."""
+    """A list of the scene's nodes of given classes.
+
+    As Slicer's it shows another node by itself where its own is gone, and "None" when a scene comes.
+    """
 
     def __init__(self, parent=None):
         super().__init__(parent)
@@ -65,7 +71,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._combo)
         self._scene, self._types, self._none, self._tags = None, [], "None", []
-        self._slots, self._current = [], ""
+        self._slots, self._current = {_CHANGED: [], _ACTIVATED: []}, ""
         self._combo.activated.connect(self._onActivated)
 
     nodeTypes = QtCore.Property("QStringList", lambda s: s._types, lambda s, v: setattr(s, "_types", list(v)))
@@ -77,14 +83,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     def setMRMLScene(self, scene):
         self._scene = scene
-        events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent)
+        events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
         self._tags = [scene.AddObserver(event, lambda *_: self._fill()) for event in events]
+        self._tags.append(scene.AddObserver(scene.EndImportEvent, lambda *_: self.setCurrentNode(None)))
         self._fill()
 
     def connect(self, signal, slot):
-        if signal != "currentNodeChanged(vtkMRMLNode*)":
-            raise ValueError(f"qMRMLNodeComboBox has no signal {signal}")
-        self._slots.append(slot)
+        self._slots[signal].append(slot)
 
     def currentNode(self):
         return self._scene.GetNodeByID(self._current) if self._scene and self._current else None
@@ -94,7 +99,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         changed, self._current = new != self._current, new
         self._fill()
         if changed:
-            self._tell()
+            self._tell(_CHANGED)
 
     def names(self):
         """What the user can choose from."""
@@ -119,32 +124,40 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         for node in nodes:
             self._combo.addItem(node.GetName(), node.GetID())
         if self._current not in ids and self._current:
-            self._current = ""
-            self._tell()
+            # Qt chooses the neighbour of a row that goes.
+            self._current = ids[0] if ids else ""
+            self._tell(_CHANGED)
         self._combo.setCurrentIndex(ids.index(self._current) + 1 if self._current in ids else 0)
 
     def _onActivated(self, number):
         chosen = self._combo.itemData(number)
         if chosen != self._current:
             self._current = chosen
-            self._tell()
+            self._tell(_CHANGED)
+        self._tell(_ACTIVATED)
 
-    def _tell(self):
+    def _tell(self, signal):
         if not self.signalsBlocked():
-            for slot in self._slots:
+            for slot in self._slots[signal]:
                 slot(self.currentNode())
 
 
 class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
-    """Paints and erases, as the Segment Editor does to a segmentation: that is all it has of it."""
+    """Paints and erases, as the Segment Editor does to a segmentation: that is all it has of it.
+
+    What it edits stands in its node. As Slicer's it forgets the segment when that goes, and after a batch (a scene that
+    came) it takes what its hidden lists of nodes show.
+    """
 
     def __init__(self):
         super().__init__()
         self.segmentationNodeSelectorVisible = self.sourceVolumeNodeSelectorVisible = True
         self.switchToSegmentationsButtonVisible = self.unorderedEffectsVisible = True
+        self.autoShowSourceVolumeNode = True
         self.listens = self._readOnly = False
-        self.activeEffect = None
-        self._segmentation = self._volume = self._segmentId = self._node = None
+        self.activeEffect = self._node = None
+        self._listed = (None, None)
+        self._watched = (None, 0)
         self._keys = []
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -162,10 +175,35 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
 
     def setMRMLScene(self, scene):
         assert scene is slicer.mrmlScene
+        scene.AddObserver(scene.EndImportEvent, lambda *_: self._list(rebuilt=True))
+        scene.AddObserver(scene.EndBatchProcessEvent, lambda *_: self._onEndBatch())
 
     def setMRMLSegmentEditorNode(self, node):
         assert node is None or node.IsA("vtkMRMLSegmentEditorNode")
         self._node = node
+
+    def _list(self, rebuilt=False):
+        """Bring the lists of nodes up to date: a list without "None" shows the first."""
+        if rebuilt:
+            segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+            self._listed = (segmentations[0] if segmentations else None, None)
+        elif not slicer.mrmlScene.IsBatchProcessing():
+            self._listed = (self.segmentationNode(), self._volume())
+
+    def _onEndBatch(self):
+        if self._node is not None:
+            segmentation, volume = self._listed
+            if segmentation is not self.segmentationNode():
+                self.setSegmentationNode(segmentation)
+            if volume is not self._volume():
+                self.setSourceVolumeNode(volume)
+
+    def _volume(self):
+        return self._node.GetSourceVolumeNode() if self._node is not None else None
+
+    def _onSegmentation(self, segmentation):
+        if self._node is not None and segmentation.GetSegmentation().GetSegmentIndex(self.currentSegmentID()) < 0:
+            self.setCurrentSegmentID("")
 
     def _getReadOnly(self):
         return self._readOnly
@@ -180,13 +218,23 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
     def setSegmentationNode(self, node):
         assert node is None or node.IsA("vtkMRMLSegmentationNode")
         assert self._node is not None, "need to set segment editor node first"
-        self._segmentation = node
+        if node is self.segmentationNode():
+            return
+        watched, tag = self._watched
+        if watched is not None:
+            watched.RemoveObserver(tag)
+        self._node.SetAndObserveSegmentationNode(node)
+        tag = node.AddObserver("ModifiedEvent", lambda *_: self._onSegmentation(node)) if node is not None else 0
+        self._watched = (node, tag)
+        self.setActiveEffect(None)
+        self._list()
 
     def segmentationNode(self):
-        return self._segmentation
+        return self._node.GetSegmentationNode() if self._node is not None else None
 
     def setSourceVolumeNode(self, node):
-        self._volume = node
+        self._node.SetAndObserveSourceVolumeNode(node)
+        self._list()
 
     def setMaximumNumberOfUndoStates(self, count):
         assert count >= 0
@@ -217,7 +265,10 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         self.listens = False
 
     def setCurrentSegmentID(self, segmentId):
-        self._segmentId = segmentId
+        self._node.SetSelectedSegmentID(segmentId)
+
+    def currentSegmentID(self):
+        return self._node.GetSelectedSegmentID() or ""
 
     def setAddRemoveSegmentButtonsVisible(self, visible):
         self._show(visible, "AddSegmentButton", "RemoveSegmentButton")
@@ -233,11 +284,10 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
             self.findChild(QtWidgets.QPushButton, name).setVisible(visible)
 
     def _onAddSegment(self):
-        self._segmentId = self._segmentation.GetSegmentation().AddEmptySegment()
+        self.setCurrentSegmentID(self.segmentationNode().GetSegmentation().AddEmptySegment())
 
     def _onRemoveSegment(self):
-        self._segmentation.GetSegmentation().RemoveSegment(self._segmentId)
-        self._segmentId = None
+        self.segmentationNode().GetSegmentation().RemoveSegment(self.currentSegmentID())
 
     def setEffectNameOrder(self, names):
         for name in names:
@@ -251,18 +301,21 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         assert self.isEnabled(), "the editor is disabled"
         assert not self._readOnly, "the editor is read-only"
         assert self.listens, "another module is open"
-        columnCount, rowCount, _ = self._volume.GetImageData().GetDimensions()
+        segmentation, volume, segmentId = self.segmentationNode(), self._volume(), self.currentSegmentID()
+        assert volume is not None, "no volume is chosen, and all effects are disabled"
+        assert segmentId, "no segment is selected, and all effects are disabled"
+        columnCount, rowCount, _ = volume.GetImageData().GetDimensions()
         stroke = np.zeros((rowCount, columnCount), np.uint8)
         stroke[rows, columns] = 1
-        labelmap = slicer.vtkSlicerSegmentationsModuleLogic.CreateOrientedImageDataFromVolumeNode(self._volume)
+        labelmap = slicer.vtkSlicerSegmentationsModuleLogic.CreateOrientedImageDataFromVolumeNode(volume)
         fillImage(labelmap, stroke)
         logic = slicer.vtkSlicerSegmentationsModuleLogic
         if not erase:
-            assert logic.SetBinaryLabelmapToSegment(labelmap, self._segmentation, self._segmentId, logic.MODE_MERGE_MAX)
+            assert logic.SetBinaryLabelmapToSegment(labelmap, segmentation, segmentId, logic.MODE_MERGE_MAX)
             return
         present = slicer.vtkOrientedImageData()
-        assert logic.GetSegmentBinaryLabelmapRepresentation(self._segmentation, self._segmentId, present) or True
-        self._segmentation.GetBinaryLabelmapRepresentation(self._segmentId, present)
+        assert logic.GetSegmentBinaryLabelmapRepresentation(segmentation, segmentId, present) or True
+        segmentation.GetBinaryLabelmapRepresentation(segmentId, present)
         whole = slicer.vtkOrientedImageData()
         resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
         resample(present, labelmap, whole)
@@ -271,7 +324,7 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         kept = arrayFromImage(whole).copy()
         kept[rows, columns] = 0
         fillImage(labelmap, kept.astype(np.uint8))
-        assert logic.SetBinaryLabelmapToSegment(labelmap, self._segmentation, self._segmentId)
+        assert logic.SetBinaryLabelmapToSegment(labelmap, segmentation, segmentId)
 
 
 class MessageBox(QtWidgets.QWidget):
