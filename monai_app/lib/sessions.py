@@ -2,11 +2,14 @@
 
 import os
 import tempfile
+import time
+import uuid
 import zipfile
 import zlib
 from pathlib import Path
 
 from angioseg.cine.limits import MAX_BYTES
+from angioseg.errors import is_full
 from fastapi import HTTPException
 from monailabel.utils.sessions import Sessions
 
@@ -14,24 +17,53 @@ from lib.ids import is_id
 
 __all__ = ["CheckedSessions", "unzip"]
 
+_COMING_S = 300
+
 
 class CheckedSessions(Sessions):
     """The platform's sessions, where neither a session's id nor a name in an archive is joined to a path unseen.
 
-    A session id that is no plain name is unknown. Of archives only zip is taken: the platform unpacks tar files too,
-    and those can write outside of their folder.
+    A session id that is no plain name is unknown, and so is one whose time is over. Of archives only zip is taken: the
+    platform unpacks tar files too, and those can write outside of their folder.
     """
 
     def get_session(self, session_id, update_ts=True, fetch_cache=True):
-        return super().get_session(session_id, update_ts, fetch_cache) if is_id(session_id) else None
+        if not is_id(session_id):
+            return None
+        try:
+            found = super().get_session(session_id, False, fetch_cache)
+        except (OSError, ValueError, TypeError):  # half-written, when the disk was full
+            found = None
+        if found is None or time.time() > found.last_access_ts + found.expiry:
+            return None
+        return super().get_session(session_id, True, fetch_cache) if update_ts else found
 
     def add_session(self, data_file, expiry=0, uncompress=False, session_id=None):
-        if not uncompress or os.path.isdir(data_file):
-            return super().add_session(data_file, expiry, False, session_id)
-        with tempfile.TemporaryDirectory() as parent:
-            folder = Path(parent, "cine")
-            unzip(data_file, folder)
-            return super().add_session(str(folder), expiry, False, session_id)
+        session_id = session_id or str(uuid.uuid4())
+        try:
+            if not uncompress or os.path.isdir(data_file):
+                return super().add_session(data_file, expiry, False, session_id)
+            with tempfile.TemporaryDirectory() as parent:
+                folder = Path(parent, "cine")
+                unzip(data_file, folder)
+                return super().add_session(str(folder), expiry, False, session_id)
+        except BaseException:
+            self.remove_session(session_id)
+            raise
+
+    def remove_expired(self):
+        """Remove the sessions whose time is over, and what is none; how many there were."""
+        store = Path(self.store_path)
+        over = [one.name for one in (store.iterdir() if store.is_dir() else ()) if self._is_over(one.name)]
+        for session_id in over:
+            self.remove_session(session_id)
+        return len(over)
+
+    def _is_over(self, session_id: str) -> bool:
+        if self.get_session(session_id, update_ts=False, fetch_cache=False) is not None:
+            return False
+        # It may be one that is coming in.
+        return time.time() > os.path.getmtime(os.path.join(self.store_path, session_id)) + _COMING_S
 
 
 def unzip(archive: str | Path, folder: Path):
@@ -52,4 +84,6 @@ def unzip(archive: str | Path, folder: Path):
             folder.mkdir()
             file.extractall(folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+        if is_full(error):
+            raise
         raise HTTPException(400, "The upload is not a zip archive that can be unpacked.") from error

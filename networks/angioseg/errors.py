@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["AngioSegError", "check_numbers", "check_sizes", "mendable", "tell_in_one_line", "unwrapped"]
+__all__ = ["AngioSegError", "check_numbers", "check_sizes", "is_full", "mendable", "tell_in_one_line", "unwrapped"]
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
@@ -39,6 +40,11 @@ def check_sizes(**sizes: object) -> None:
             check_numbers(rows=rows, columns=columns)
         except (TypeError, ValueError, AngioSegError):
             raise AngioSegError(f"{name} {size!r}: give rows and columns, as [256,256].") from None
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether the system refuses to write because a disk, a quota or a limit of files is full."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def mendable(error: BaseException) -> AngioSegError | None:

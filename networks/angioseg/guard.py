@@ -14,6 +14,8 @@ import inspect
 import ipaddress
 import json
 import logging
+import shutil
+import tempfile
 import threading
 import traceback
 from collections.abc import Collection
@@ -21,7 +23,8 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from urllib.parse import urlsplit
 
-from angioseg.errors import AngioSegError
+from angioseg.cine.atomic import WriteError
+from angioseg.errors import AngioSegError, is_full
 
 __all__ = ["client_gone", "create_app"]
 
@@ -31,7 +34,6 @@ client_gone: ContextVar[threading.Event | None] = ContextVar("client_gone", defa
 """Set once the client of the request that is being answered has hung up; None outside of a request."""
 
 _MAX_NAME = 200
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _JSON_OBJECTS = ("params", "info")
 
 
@@ -115,7 +117,7 @@ def _in_thread(endpoint):
     # Not functools.wraps alone: FastAPI looks through `__wrapped__`, finds the coroutine, and would run it on the loop.
     @functools.wraps(endpoint)
     def run(*args, **kwargs):
-        done = False
+        done, uploaded = False, 0
         try:
             for name, value in kwargs.items():
                 if name in _JSON_OBJECTS and isinstance(value, str):
@@ -125,6 +127,8 @@ def _in_thread(endpoint):
                 for upload in value if isinstance(value, list) else [value]:
                     if isinstance(upload, UploadFile):
                         upload.filename = _plain_name(upload.filename)
+                        uploaded += upload.size or 0
+            _check_room(uploaded)
             result = endpoint(*args, **kwargs)
             result = asyncio.run(result) if inspect.iscoroutine(result) else result
             done = True
@@ -132,6 +136,10 @@ def _in_thread(endpoint):
         except HTTPException as error:
             # The platform's own 500s are requests that cannot be met, such as one without any image.
             raise (HTTPException(400, error.detail) if error.status_code == 500 else error) from None
+        except WriteError as error:
+            # The server's disk, not the request; and the paths on it are nobody's business.
+            status, line = _describe(error.__cause__ or error)
+            raise HTTPException(status, line) from error
         except AngioSegError as error:
             raise HTTPException(400, str(error)) from error
         except Exception as error:
@@ -145,6 +153,12 @@ def _in_thread(endpoint):
     del run.__wrapped__
     run.__signature__ = inspect.signature(endpoint)
     return run
+
+
+def _check_room(size: int) -> None:
+    """The platform copies an upload, and leaves half a copy where there is no room for a whole one."""
+    if size and shutil.disk_usage(tempfile.gettempdir()).free <= size:
+        raise OSError(errno.ENOSPC, "no room for an upload")
 
 
 def _check_json_object(name: str, text: str) -> None:
@@ -196,7 +210,7 @@ def _describe(error: Exception) -> tuple[int, str]:
         MONAILabelError.APP_INIT_ERROR,
     ):
         return 400, error.msg
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if is_full(error):
         return 507, "The server's disk is full: what is stored there is as it was before. Make room, and try again."
     # Where it happened, not what it said: messages quote file names, and those can name a patient.
     places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-4:]]

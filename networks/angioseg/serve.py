@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,10 +15,12 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import BinaryIO
 
+from angioseg.ending import on_end
 from angioseg.errors import AngioSegError
 from angioseg.paths import app_dir
 
@@ -28,6 +31,7 @@ logger = logging.getLogger("angioseg.server")
 _SHORTEST_TOKEN = 8
 _TOKEN = "ANGIOSEG_STARTED_WITH_TOKEN"
 _READY = "AngioSeg server ready at "
+_FOLDER, _HELD = "angioseg-server-", ".held"
 
 # Optional parts of what the platform imports, unused here, that take a third of the time to start.
 _UNUSED = ("mlflow", "sklearn", "pandas", "matplotlib")
@@ -165,14 +169,36 @@ def _listen(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def _private_folder() -> Iterator[str]:
-    """Where uploads and results live: only this user can read it, and it goes when the server does."""
+    """Where uploads and results live: only this user can read it, and it goes when the server does.
+
+    That of a server that was killed goes when the next one starts.
+    """
     before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="angioseg-", ignore_cleanup_errors=True) as folder:
+    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        with suppress(OSError), (left / _HELD).open("rb+") as held:
+            if _hold(held):
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_FOLDER, ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = folder
         try:
-            yield folder
+            with Path(folder, _HELD).open("wb") as held:
+                _hold(held)
+                yield folder
         finally:
             tempfile.tempdir = before
+
+
+def _hold(file: BinaryIO) -> bool:
+    """Lock a file for as long as it is open and this process lives; False where another one has."""
+    try:
+        import fcntl
+    except ImportError:
+        return False  # Windows: what is left stays
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _configure(studies: str, port: int, conf: dict, folder: str) -> None:
@@ -215,6 +241,7 @@ def _server(token: str | None, max_upload: int, host: str):
     class Server(uvicorn.Server):
         async def startup(self, sockets=None):
             await super().startup(sockets=sockets)
+            on_end(self.handle_exit)
             if self.started:
                 print(self.ready, flush=True)
 
@@ -274,7 +301,7 @@ def _main() -> None:
         sys.stdin.buffer.read()
         signal.raise_signal(signal.SIGTERM)
 
-    signal.signal(signal.SIGTERM, stop)
+    on_end(stop)
     threading.Thread(target=stop_with_parent, daemon=True).start()
     try:
         serve(**json.loads(sys.argv[1]), token=os.environ.pop(_TOKEN, "") or None)

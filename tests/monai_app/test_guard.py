@@ -1,10 +1,15 @@
 """The door of the server alone: who comes in, and with how much."""
 
 import errno
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
 
 import pytest
+from angioseg.cine.atomic import replacing
 from angioseg.guard import create_app
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, UploadFile
 
 TOKEN = "a-secret-of-some-length"
 
@@ -24,6 +29,15 @@ class App:
         @router.get("/full")
         def full():
             raise OSError(errno.ENOSPC, "No space left on device", "/studies/somebody.dcm")
+
+        @router.get("/unwritable/{name}")
+        def unwritable(name: str):
+            with replacing(Path("/studies/somebody.nrrd")):
+                raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+
+        @router.put("/upload")
+        def upload(file: UploadFile):
+            return file.size
 
         return [router]
 
@@ -109,6 +123,20 @@ def test_a_request_is_bounded_whether_it_says_its_length_or_not(client, chunked,
     assert reply.status_code == status
     if status == 413:
         assert reply.json()["detail"] == "The request is too large: this server takes 0.000976562 MB at once."
+
+
+@pytest.mark.parametrize(("error", "status"), [("ENOSPC", 507), ("EDQUOT", 507), ("EACCES", 500), ("EROFS", 500)])
+def test_a_file_that_cannot_be_written_is_the_servers_fault_and_its_path_is_not_told(client, error, status):
+    reply = client().get(f"/unwritable/{error}")
+    assert (reply.status_code, "somebody" in reply.text) == (status, False)
+
+
+@pytest.mark.parametrize(("free", "status"), [(5, 507), (6, 507), (7, 200)])
+def test_an_upload_that_does_not_fit_is_refused_before_half_of_it_is_kept(client, free, status, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 10 - free, free))
+    reply = client().put("/upload", files={"file": ("run.dcm", b"pixels")})
+    assert reply.status_code == status
 
 
 def test_a_full_disk_is_told(client):

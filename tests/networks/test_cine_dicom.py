@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -581,11 +582,36 @@ def test_unknown_compression_is_named(write_dicom, transcode, moving_pattern):
         read_cine(path)
 
 
-def test_deflated_bomb_is_refused(write_dicom, transcode, moving_pattern, monkeypatch):
-    path = transcode(write_dicom(moving_pattern(count=4)), "DeflatedExplicitVRLittleEndian")
-    monkeypatch.setattr("angioseg.cine.dicom.MAX_BYTES", 4 * 48 * 64)
-    with pytest.raises(CineError, match="far too large"):
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [({"NumberOfFrames": 1}, "larger than it says"), ({"NumberOfFrames": 10**7}, "more than any cine has")],
+    ids=["holds more", "claims more"],
+)
+def test_deflated_bomb_is_refused(header, said, write_dicom, monkeypatch):
+    inflated = []
+    inflate = zlib.decompressobj
+
+    class Counting:
+        def __init__(self, *arguments):
+            self._inflater = inflate(*arguments)
+
+        def decompress(self, *arguments):
+            inflated.append(self._inflater.decompress(*arguments))
+            return inflated[-1]
+
+        def __getattr__(self, name):
+            return getattr(self._inflater, name)
+
+    path = write_dicom(np.zeros((8, 1024, 1024), np.uint8))
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    for name, value in header.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path)
+    monkeypatch.setattr(zlib, "decompressobj", Counting)
+    with pytest.raises(CineError, match=said):
         read_cine(path)
+    assert sum(map(len, inflated)) < 4 * 2**20
 
 
 @pytest.mark.skipif(

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from angioseg.cine.cine import CineError
 
-__all__ = ["replacing"]
+__all__ = ["WriteError", "replacing"]
+
+
+class WriteError(CineError):
+    """The file system refuses to keep a file; its cause is the ``OSError``."""
 
 
 @contextmanager
@@ -18,7 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     When the block has ended, the file is on the disk: neither a killed process nor a lost power takes it back.
 
     Raises:
-        CineError: when the file system refuses.
+        WriteError: when the file system refuses.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -30,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
             if os.name == "posix":
                 _sync_folder(path.parent)
         except OSError as error:
-            raise CineError(f"{path}: cannot be written: {error.strerror or error}") from error
+            raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             temporary.unlink()

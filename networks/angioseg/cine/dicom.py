@@ -1,5 +1,6 @@
 """Cines in DICOM files: X-Ray Angiographic and Radiofluoroscopic, classic and enhanced (PS3.3 A.14, A.16, A.47)."""
 
+import os
 import re
 import zlib
 from collections import Counter
@@ -18,7 +19,7 @@ from angioseg.cine.dicom_geometry import pixel_size
 from angioseg.cine.dicom_pixels import read_pixels
 from angioseg.cine.dicom_timing import frame_times
 from angioseg.cine.dicom_values import number, text
-from angioseg.cine.limits import MAX_BYTES
+from angioseg.cine.limits import check_size
 
 __all__ = ["are_frames", "is_dicom", "looks_like_dataset", "read_dicom", "read_dicom_folder"]
 
@@ -27,6 +28,7 @@ _CAPTURED = ("OT", "SC")
 _NAMES = {"CT": "a CT", "MR": "an MR", "US": "an ultrasound", "IVUS": "an intravascular ultrasound", "OCT": "an OCT"}
 _3D_XRAY = ("1.2.840.10008.5.1.4.1.1.13.1.1", "1.2.840.10008.5.1.4.1.1.13.1.2", "1.2.840.10008.5.1.4.1.1.13.1.3")
 _ONE_CINE = ("SeriesInstanceUID", "Rows", "Columns")
+_MOST_HEADER = 2**20
 _DICOMDIR = "1.2.840.10008.1.3.10"
 
 
@@ -152,7 +154,7 @@ def _open(path: Path) -> tuple[BinaryIO, pydicom.Dataset]:
 
 
 def _inflated(file: BinaryIO, path: Path) -> tuple[BinaryIO, pydicom.Dataset] | None:
-    """A deflated file, inflated no further than a cine can need; None for every other file."""
+    """A deflated file, inflated no further than its header says; None for every other file."""
     if file.read(132)[128:] != b"DICM":
         file.seek(0)
         return None
@@ -162,11 +164,19 @@ def _inflated(file: BinaryIO, path: Path) -> tuple[BinaryIO, pydicom.Dataset] | 
         return None
     file.seek(132 + 12 + head.FileMetaInformationGroupLength)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    content = inflater.decompress(file.read(), MAX_BYTES)
-    if inflater.unconsumed_tail or not inflater.eof:
-        raise CineError(f"{path}: is a deflated DICOM file that is cut short, damaged or far too large")
-    buffer = BytesIO(content)
+    buffer = BytesIO(inflater.decompress(file.read(), _MOST_HEADER))
     dataset = read_dataset(buffer, False, True, stop_when=lambda tag, vr, length: tag >= 0x7FE00008)
+    pixels = buffer.tell()
+    names = ("NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
+    count, rows, columns, samples, bits = (int(number(dataset, name) or 1) for name in names)
+    itemsize = samples * max(1, bits // 8)
+    check_size(path, count, rows, columns, itemsize)
+    buffer.seek(0, os.SEEK_END)
+    more = pixels + count * rows * columns * itemsize + _MOST_HEADER - buffer.tell()
+    buffer.write(inflater.decompress(inflater.unconsumed_tail, max(1, more)))
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise CineError(f"{path}: is a deflated DICOM file that is cut short, damaged or larger than it says")
+    buffer.seek(pixels)
     dataset.file_meta = head
     dataset.is_implicit_VR, dataset.is_little_endian = False, True
     return buffer, dataset

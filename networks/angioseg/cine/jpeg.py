@@ -12,6 +12,7 @@ _JPEG_LS = 0xF7
 _STARTS_OF_FRAME = (0xC0, 0xC1, 0xC2, 0xC3, _JPEG_LS)  # baseline, extended, progressive, lossless
 _START_OF_SCAN = 0xDA
 _HUFFMAN_TABLES = 0xC4
+_APPLICATION_0, _APPLICATION_14 = 0xE0, 0xEE
 # Tables, restart interval, applications, JPEG-LS parameters, comment: all else has no place before a scan.
 _OTHERS = (0xDB, 0xDD, *range(0xE0, 0xF0), 0xF8, 0xFE)
 
@@ -54,6 +55,8 @@ def read_jpeg_frame(stream: bytes) -> JpegFrame:
             _check_scan(segment)
         elif kind not in _OTHERS:
             raise ValueError(f"has an unknown segment at {position}")
+        else:
+            _check_application(kind, segment)
         position += 2 + length
     if len(frames) != 1 or needs_tables:
         raise ValueError("has not one frame with its tables")
@@ -82,6 +85,14 @@ def _frame(segment: bytes) -> JpegFrame:
     if len(segment) < 6 or len(segment) != 6 + 3 * segment[5]:
         raise ValueError("has a damaged frame header")
     return JpegFrame(*struct.unpack_from(">BHHB", segment))
+
+
+def _check_application(kind: int, segment: bytes) -> None:
+    """What libjpeg warns of, and GDCM does not live through: a JFIF of no known version, an unknown Adobe colour."""
+    if kind == _APPLICATION_0 and segment[:5] == b"JFIF\0" and segment[5:6] != b"\1":
+        raise ValueError("is JFIF of an unknown version")
+    if kind == _APPLICATION_14 and segment[:5] == b"Adobe" and segment[11:12] not in (b"\0", b"\1", b"\2"):
+        raise ValueError("has unknown colours")
 
 
 def _check_huffman_tables(segment: bytes) -> None:

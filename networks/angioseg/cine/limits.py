@@ -7,14 +7,14 @@ from angioseg.cine.cine import CineError
 __all__ = ["MAX_BYTES", "check_size"]
 
 MAX_SIDE = 16_384
-MAX_BYTES = 16 * 2**30
+MAX_BYTES = 4 * 2**30
 
 
 def check_size(path: Path, count: int, rows: int, columns: int, itemsize: int) -> None:
     """Refuse sizes that no cine has, before memory is asked for.
 
     Raises:
-        CineError: for a side of 0 or above 16,384 pixels, or more than 16 GiB of pixels.
+        CineError: for a side of 0 or above 16,384 pixels, or more than 4 GiB of pixels.
     """
     if min(count, rows, columns) < 1:
         raise CineError(f"{path}: holds no image ({count} frames of {columns} x {rows} pixels)")

@@ -1,14 +1,13 @@
 """The command line: ``angioseg``."""
 
-import signal
 import sys
-import threading
 import warnings
 from typing import Annotated
 
 import typer
 
 from angioseg import __version__
+from angioseg.ending import on_end
 
 from . import compare, demo, evaluate, extract, info, realism, segment, serve, simulate, simulate_loop
 
@@ -47,14 +46,13 @@ def main() -> None:
     if not sys.warnoptions:
         # What libraries warn of can quote values of the file; this program has its own warnings.
         warnings.simplefilter("ignore")
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _stop)
+    on_end(_stop)
     try:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _stop(*_) -> None:
+def _stop(number: int, frame: object) -> None:
     # As an exception, so that what is half-written is removed.
-    sys.exit(128 + signal.SIGTERM)
+    sys.exit(128 + number)

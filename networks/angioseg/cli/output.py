@@ -1,6 +1,5 @@
 """Output folders: usable before the long work starts, and with whole results or none at its end."""
 
-import errno
 import os
 import shutil
 import tempfile
@@ -8,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from angioseg.errors import AngioSegError
+from angioseg.errors import AngioSegError, is_full
 
 __all__ = ["output_folder", "staging_folder"]
 
@@ -61,7 +60,7 @@ def staging_folder(folder: Path) -> Iterator[Path]:
             except OSError as error:
                 raise AngioSegError(f"{folder / item.name}: cannot be replaced: {error.strerror or error}.") from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         raise AngioSegError(f"{folder}: cannot be written to: {error.strerror}; make room, or give another.") from error
     except AngioSegError as error:
