@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from angioseg.cine import Cine, write_label
+from angioseg.cine.atomic import WriteError
 from angioseg.errors import AngioSegError
 from angioseg.guard import client_gone
 from angioseg.keyframes import FrameMeasure, rank_key_frames
@@ -161,6 +162,8 @@ class CineInferTask(InferTask):
             if not path:  # so the platform says that it found no file
                 raise HTTPException(404, "The cine was removed a moment ago.")
             return self._segment(path, request.get("frames", "all"), _threshold(request.get("threshold")))
+        except WriteError:
+            raise
         except AngioSegError as error:
             # The server's own folders are not the client's business.
             raise HTTPException(400, str(error).replace(path, os.path.basename(path))) from error

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from angioseg.cine import Cine, read_label, write_cine, write_label
+from angioseg.cine.atomic import WriteError
 from angioseg.errors import AngioSegError
 from angioseg.paths import app_dir, bundle_dir
 from angioseg.versions import Versions
@@ -211,6 +212,16 @@ def test_a_mask_that_cannot_be_saved_leaves_nothing(app, tmp_path, monkeypatch):
     monkeypatch.setattr(app.datastore(), "save_label", refuse)
     with pytest.raises(HTTPException):
         app.infer({"model": "angioseg", "image": "a", "frames": 0, "save_label": True})
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_result_that_the_disk_refuses_is_not_the_clients_fault(app, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise WriteError("No space left on device")
+
+    monkeypatch.setattr("lib.infer.write_label", refuse)
+    with pytest.raises(WriteError):
+        app.infer({"model": "angioseg", "image": "a", "frames": 0})
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
