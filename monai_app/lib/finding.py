@@ -63,14 +63,14 @@ class CineFolder:
             state = [(file.name, *_state(file)) for folder in inside for file in sorted(folder.iterdir())]
         kind = self._kinds.get(str(path))
         if kind is None or kind[0] != state:
-            kind = self._kinds[str(path)] = (state, path.name.upper() != "DICOMDIR" and is_cine(path))
+            kind = self._kinds[str(path)] = (state, is_cine(path))
         return kind[1]
 
 
 def _state(path: Path) -> tuple:
     try:
         stat = path.stat()
-    except FileNotFoundError:  # a link to nowhere, or gone meanwhile
+    except OSError:  # a link to nowhere, gone meanwhile, or not to be read: what lies beside it may be
         return ()
     return stat.st_mtime_ns, stat.st_size
 

@@ -1,6 +1,7 @@
 """Uploads that live for a while."""
 
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -8,6 +9,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from angioseg.cine.atomic import replacing
 from angioseg.cine.limits import MAX_BYTES
 from angioseg.errors import is_full
 from fastapi import HTTPException
@@ -49,6 +51,8 @@ class CheckedSessions(Sessions):
                 return super().add_session(str(folder), expiry, False, session_id)
         except BaseException:
             self.remove_session(session_id)
+            # The platform removes what it was given when all went well.
+            shutil.rmtree(data_file) if os.path.isdir(data_file) else Path(data_file).unlink(missing_ok=True)
             raise
 
     def remove_expired(self):
@@ -62,8 +66,16 @@ class CheckedSessions(Sessions):
     def _is_over(self, session_id: str) -> bool:
         if self.get_session(session_id, update_ts=False, fetch_cache=False) is not None:
             return False
-        # It may be one that is coming in.
-        return time.time() > os.path.getmtime(os.path.join(self.store_path, session_id)) + _COMING_S
+        try:
+            # It may be one that is coming in.
+            return time.time() > os.path.getmtime(os.path.join(self.store_path, session_id)) + _COMING_S
+        except OSError:
+            return False  # gone meanwhile
+
+    def _write_meta_info(self, session_id, session_info):
+        # Not in place: who reads it meanwhile would take the session for a broken one.
+        with replacing(Path(self.store_path, session_id, "meta.info")) as temporary:
+            temporary.write_text(session_info.to_str(), encoding="utf-8")
 
 
 def unzip(archive: str | Path, folder: Path):

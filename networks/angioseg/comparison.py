@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import gc
-import hashlib
 import json
 import math
 from collections.abc import Callable, Collection, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 
 from .cine.atomic import replacing
-from .data import clip_pairs, clip_title, part_clips, read_clip
+from .data import clip_pairs, clip_title, digest_clips, part_clips, read_clip
 from .errors import AngioSegError, unwrapped
 from .evaluation import Predictor, figures_of, network_predictor, score_clip
 from .intervals import mean_interval
@@ -210,7 +209,7 @@ def _keep_protocol(protocol: Protocol, out: Path) -> None:
         ours["data"] = None  # in the comparison's own folder, which may be moved
     else:
         ours["data"] = str(Path(protocol.data).resolve())
-        ours["fingerprint"] = _fingerprint(clip_pairs(protocol.data)[: protocol.clips])
+        ours["fingerprint"] = digest_clips(clip_pairs(protocol.data)[: protocol.clips])
     # What was begun and came to nothing binds nobody.
     if path.is_file() and any(
         file.is_file() for folder in ("N?_seed*", "data/*") for file in out.glob(f"{folder}/**/*")
@@ -226,19 +225,6 @@ def _keep_protocol(protocol: Protocol, out: Path) -> None:
         return
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(ours, indent=1), encoding="utf-8")
-
-
-def _fingerprint(clips: Sequence[dict[str, Any]]) -> str:
-    """Of clips: the names and sizes of their images, and their labels to the last bit."""
-    digest = hashlib.sha256()
-    for clip in clips:
-        for kind in ("image", "label"):
-            path = Path(clip[kind])
-            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-                if file.is_file() and not file.name.startswith("."):
-                    digest.update(f"{kind} {path.name}/{file.name} {file.stat().st_size} ".encode())
-                    digest.update(file.read_bytes() if kind == "label" else b"")
-    return digest.hexdigest()[:16]
 
 
 def _train(protocol: Protocol, folder: Path, neighbors: int, seed: int, device: str | None) -> None:

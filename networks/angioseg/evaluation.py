@@ -270,7 +270,10 @@ def evaluate_clips(
         if progress is not None:
             progress(number + 1, len(clips))
     if not any(results.values()):
-        raise AngioSegError("no label lists a labelled frame: there is nothing to evaluate; label at least one.")
+        others = "of the cines that can be read " if unusable else ""
+        raise AngioSegError(
+            f"no label {others}lists a labelled frame: there is nothing to evaluate; label at least one."
+        )
     return Evaluation(results, [(caption, pictures) for *_, caption, pictures in sorted(drawn, reverse=True)])
 
 

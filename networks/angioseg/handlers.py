@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class TrainingCheckpoint:
         self.network = network.module if isinstance(network, DistributedDataParallel) else network
         self.parts = dict(parts)
         self.validator = validator
-        self.plan = dict(plan or {})
+        self.plan = json.loads(json.dumps(plan or {}))  # a tuple is kept as a list
         self.resume = resume
         self.writes = writes
 
@@ -107,7 +108,8 @@ class TrainingCheckpoint:
             return
         try:
             kept = torch.load(self.last, map_location="cpu", weights_only=True)
-            others = [f"{name} {old}" for name, old in kept["plan"].items() if self.plan.get(name) != old]
+            # Those begun before it was kept have none.
+            others = [f"{name} {old}" for name, old in kept.get("plan", {}).items() if self.plan.get(name) != old]
             if others:
                 raise AngioSegError(
                     f"{self.last}: was begun with {', '.join(others)}; give that to go on, or another ckpt_dir."

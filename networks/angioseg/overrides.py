@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -30,11 +31,13 @@ def check_overrides(argv: Sequence[str] | None = None) -> None:
 
     given = {}
     for option, value in zip(argv[1:], [*argv[2:], ""]):
-        if option.startswith("--"):
-            name, equals, own = option[2:].partition("=")
+        if found := re.match(r"--?([A-Za-z_].*)", option):
+            name, equals, own = found[1].partition("=")
             given[name.replace("-", "_")] = own if equals else value
+    if "args_file" in given:
+        given = {**ConfigParser.load_config_file(given["args_file"]), **given}
     known = {name for callable in (run, ConfigWorkflow) for name in inspect.signature(callable).parameters}
-    known.update(ConfigParser.load_config_files(_files(given.get("config_file", ""))))
+    known.update(ConfigParser.load_config_files(_files(given["config_file"])))
     for name in given:
         # A name goes down into a config by # or ::, and what is new there may be an argument of a component.
         root = name.replace("::", "#").partition("#")[0]
@@ -46,6 +49,6 @@ def check_overrides(argv: Sequence[str] | None = None) -> None:
             )
 
 
-def _files(text: str) -> str | list[str]:
+def _files(given: object) -> object:
     """One file, some with commas between, or a list as Python writes it."""
-    return ast.literal_eval(text) if text.startswith("[") else text
+    return ast.literal_eval(given) if isinstance(given, str) and given[:1] in ("[", "(") else given

@@ -113,9 +113,10 @@ def test_single_frame_dicom_files_are_one_cine_as_long_as_they_are_of_one_series
     assert store.list_images() == ["run"]
 
 
-def test_links_in_a_circle_end(tmp_path):
+@pytest.mark.parametrize("link", ["again", "loop", "nowhere"])
+def test_links_in_a_circle_end(tmp_path, link):
     make(tmp_path, "a/run.dcm")
-    (tmp_path / "a" / "again").symlink_to(tmp_path)
+    (tmp_path / "a" / link).symlink_to({"again": tmp_path, "loop": "loop", "nowhere": "none"}[link])
     assert CineDatastore(str(tmp_path)).list_images() == ["a__run"]
 
 

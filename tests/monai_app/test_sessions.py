@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -65,6 +66,32 @@ def test_one_that_fails_on_its_way_leaves_nothing(sessions, tmp_path, monkeypatc
         with pytest.raises(OSError, match="No space"):
             sessions.add_session(upload(tmp_path))
     assert os.listdir(sessions.store_path) == []
+    assert not (tmp_path / "run.dcm").exists()
+
+
+def test_what_cannot_be_unpacked_does_not_stay(sessions, tmp_path):
+    with pytest.raises(HTTPException):
+        sessions.add_session(upload(tmp_path), uncompress=True)
+    assert not (tmp_path / "run.dcm").exists()
+
+
+def test_a_session_is_not_taken_for_a_broken_one_while_it_is_used(sessions, tmp_path):
+    session_id, _ = sessions.add_session(upload(tmp_path))
+    age(sessions, session_id, 90)
+    os.utime(Path(sessions.store_path, session_id), (0, 0))
+    over = threading.Event()
+
+    def use():
+        while not over.is_set():
+            sessions.get_session(session_id)
+
+    user = threading.Thread(target=use)
+    user.start()
+    try:
+        assert [CheckedSessions(sessions.store_path, 100).remove_expired() for _ in range(300)] == [0] * 300
+    finally:
+        over.set()
+        user.join()
 
 
 @pytest.mark.parametrize("full", [False, True])

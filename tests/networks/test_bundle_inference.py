@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from angioseg.cine import Cine, read_label, write_cine
+from angioseg.data import CineDataset
 from angioseg.errors import AngioSegError, unwrapped
 from angioseg.nets import CENet3D2D, save_weights
 from angioseg.paths import bundle_dir
 from monai.bundle import ConfigWorkflow
+from torch.utils.data import DataLoader
 
 
 def infer(folder, out, **values):
@@ -46,6 +48,11 @@ def test_n_is_that_of_the_weights(neighbors, cines, tmp_path):
     for name in ("a", "b", "c"):
         mask, annotated = read_label(tmp_path / "out" / f"{name}_seg.nrrd")
         assert (mask.shape, annotated) == ((2, 24, 32), [0, 1])
+
+
+def test_each_cine_comes_once_however_many_workers_there_are():
+    loader = DataLoader(CineDataset(list("abcde"), lambda item: item["image"]), batch_size=None, num_workers=2)
+    assert sorted(loader) == list("abcde")
 
 
 def test_a_damaged_cine_costs_the_others_nothing_and_is_told(cines, tmp_path, caplog):

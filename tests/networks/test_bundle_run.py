@@ -286,7 +286,13 @@ def test_a_training_goes_on_as_it_was_planned(other, said, tmp_path):
     with pytest.raises(AngioSegError, match=said):
         small_training(tmp_path, 2, resume=True, **other)[0].run([0], max_epochs=2)
     assert (tmp_path / "last.pt").read_bytes() == kept
-    small_training(tmp_path, 2, resume=True, seed=0, crop=[64, 64])[0].run([0], max_epochs=2)
+    small_training(tmp_path, 2, resume=True, seed=0, crop=(64, 64))[0].run([0], max_epochs=2)
+    # Of the time before plans were kept.
+    old = torch.load(tmp_path / "last.pt", weights_only=True)
+    torch.save({name: value for name, value in old.items() if name != "plan"}, tmp_path / "last.pt")
+    trainer, _ = small_training(tmp_path, 2, resume=True, **other)
+    trainer.run([0], max_epochs=3)
+    assert trainer.state.epoch == 3
 
 
 @pytest.mark.parametrize(

@@ -473,7 +473,9 @@ def test_refused_in_one_line(name, content, said, tmp_path):
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
 @pytest.mark.parametrize("thickness", [1.0, 2.5])
 def test_ct_volume_is_refused(suffix, thickness, tmp_path):
-    image = sitk.GetImageFromArray(CT)
+    volume = CT.copy()
+    volume[:, :20] = -1000
+    image = sitk.GetImageFromArray(volume)
     image.SetSpacing((0.7, 0.7, thickness))
     sitk.WriteImage(image, str(tmp_path / f"a{suffix}"))
     with pytest.raises(CineError, match="looks like a CT volume"):

@@ -11,6 +11,7 @@ from PIL import Image
     [
         *((f"run{suffix}", b"x", True) for suffix in CINE_SUFFIXES),
         ("RUN.DCM", b"x", True),
+        ("DICOMDIR", b"\0" * 128 + b"DICM", False),
         ("IM0001", b"\0" * 128 + b"DICM", True),
         ("IM0001", b"\0" * 140, False),
         ("run.seg.nrrd", b"x", False),
@@ -56,7 +57,7 @@ def test_the_cines_of_a_folder(tmp_path):
     (root / "link.nrrd").symlink_to(tmp_path / "elsewhere.nrrd")
     (root / "b" / "round").symlink_to(root, target_is_directory=True)
     (root / "linked").symlink_to(root / "a", target_is_directory=True)
-    found = ["a", "b/run.dcm", "c/frames", "d", "link.nrrd", "linked"]
+    found = ["a", "b/run.dcm", "c/beside.nrrd", "c/frames", "d", "link.nrrd", "linked"]
     assert [path.relative_to(root).as_posix() for path in cines_in(root)] == found
     assert cines_in(root / "b" / "run.dcm") == [root / "b" / "run.dcm"]
     (root / "empty").mkdir()
@@ -117,6 +118,21 @@ def test_a_folder_of_single_frame_dicom_is_one_cine(headers, one, inner, tmp_pat
     if one:
         assert read_cine(run).shape == (2, 48, 64)
         assert read_cine(run).name == read_cine(run / inner).name == "run"
+
+
+def test_cines_below_single_frames_are_found(tmp_path, write_dicom, moving_pattern):
+    for t in range(2):
+        write_dicom(moving_pattern(count=1), name=f"IM{t}", SeriesInstanceUID="1.2.3", InstanceNumber=t)
+    (tmp_path / "later").mkdir()
+    write_dicom(moving_pattern(count=3), name="run.dcm").rename(tmp_path / "later" / "run.dcm")
+    assert cines_in(tmp_path) == [tmp_path / "IM0", tmp_path / "IM1", tmp_path / "later" / "run.dcm"]
+
+
+def test_what_segment_wrote_is_no_frame(tmp_path, moving_pattern):
+    for t, frame in enumerate(moving_pattern(count=2)):
+        Image.fromarray(frame).save(tmp_path / f"{t}.png")
+    Image.fromarray(moving_pattern(count=1, rows=20)[0]).save(tmp_path / "run_keyframe.png")
+    assert read_cine(tmp_path).num_frames == 2
 
 
 def test_folder_of_single_frames_goes_by_instance_number(tmp_path, write_dicom, moving_pattern):

@@ -159,8 +159,11 @@ def test_a_study_is_segmented_cine_by_cine(angioseg, folder_of, moving_pattern, 
     command = ("segment", tmp_path / "study", tmp_path / "alone", "-o", out, "--frames", "1", "--model", weights)
     code, printed, err = angioseg(*command, "--json")
     assert code == 1
-    files = [json.loads(line)["files"]["seg"] for line in printed.splitlines()]
-    assert files == [str(out / f"{name}_seg.nrrd") for name in ("run", "run_2", "alone")]
+    told = [json.loads(line) for line in printed.splitlines()]
+    expected = {"study/a/run": "a__run", "study/b/run": "b__run", "alone": "alone"}
+    assert {one["cine"]: one["files"]["seg"] for one in told} == {
+        str(tmp_path / cine): str(out / f"{name}_seg.nrrd") for cine, name in expected.items()
+    }
     assert len(os.listdir(out)) == 12
     assert "cine 3 of 4: segmenting: 1 of 1" in err
     assert [line for line in err if line.startswith("warning: left out")] == [
@@ -169,13 +172,37 @@ def test_a_study_is_segmented_cine_by_cine(angioseg, folder_of, moving_pattern, 
     ]
     assert err[-1] == "error: 1 of 4 cines were left out."
 
-    # What is there is kept; what is missing comes.
-    for file in out.glob("run_2*"):
+    # What is there is kept; what is missing comes, under its name, whatever becomes of the others.
+    for file in out.glob("b__run*"):
         file.unlink()
+    (tmp_path / "study/a/run/0.png").unlink()
+    (tmp_path / "study/a/run/1.png").unlink()
     code, printed, err = angioseg(*command, "--json")
     assert code == 1
-    assert [json.loads(line)["files"]["seg"] for line in printed.splitlines()] == [str(out / "run_2_seg.nrrd")]
-    assert err[-1] == "error: 3 of 4 cines were left out."
+    assert [json.loads(line)["files"]["seg"] for line in printed.splitlines()] == [str(out / "b__run_seg.nrrd")]
+    assert err[-1] == "error: 2 of 3 cines were left out."
+
+
+def test_names_of_results(angioseg, folder_of, moving_pattern, weights, tmp_path):
+    """A cine named twice is one; others of one name are numbered; a folder without cines costs the others nothing."""
+    one, other = (folder_of(moving_pattern(1, 40, 40), f"{name}/run") for name in "ab")
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    code, printed, err = angioseg("segment", one, tmp_path / "empty", other, one, "-o", out, "--model", weights)
+    assert code == 1
+    assert sorted(file.name for file in out.glob("*_seg.nrrd")) == ["run_2_seg.nrrd", "run_seg.nrrd"]
+    assert f"warning: left out: {tmp_path}/empty: is a folder without cines" in "".join(err)
+    assert printed.count("1 frame of 40 x 40") == 2
+
+
+def test_frames_that_are_no_cine_are_not_taken_for_many(angioseg, write_dicom, moving_pattern, weights, tmp_path):
+    (tmp_path / "run").mkdir()
+    for t in range(3):
+        header = {"SeriesInstanceUID": "1.2.3" if t else "1.2.4", "InstanceNumber": t}
+        write_dicom(moving_pattern(1, 40, 40), name=f"IM{t}", **header).rename(tmp_path / "run" / f"IM{t}")
+    code, _, err = angioseg("segment", tmp_path / "run", "-o", tmp_path / "out", "--model", weights)
+    assert code == 1
+    assert err[-1] == f"error: {tmp_path}/run: holds images of 2 series: give a folder with one"
 
 
 def a_colour_photo(folder_of, **_):

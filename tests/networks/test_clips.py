@@ -9,7 +9,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 from angioseg.cine import Cine, write_cine, write_label
-from angioseg.data import FrameDataset, clip_pairs, patient_key
+from angioseg.data import FrameDataset, clip_pairs, digest_clips, patient_key
 from angioseg.errors import AngioSegError
 from angioseg.simulation import write_dataset
 
@@ -176,3 +176,17 @@ def test_a_folder_without_clips(tmp_path, made, line):
         write_cine(folder / "run.nrrd", CINE)
     with pytest.raises(AngioSegError, match=line):
         clip_pairs(folder)
+
+
+def test_a_data_set_is_told_by_its_frames_and_labels_wherever_it_lies(small_clips, tmp_path):
+    def digest(folder, **changes):
+        return digest_clips([{**clip, **changes} for clip in clip_pairs(folder)], [])
+
+    shutil.copytree(small_clips, tmp_path / "moved")
+    assert digest(tmp_path / "moved") == digest(small_clips)
+    assert digest(small_clips, frames=[0]) != digest(small_clips) != digest(small_clips, part=[0, 1])
+    clips = clip_pairs(small_clips)
+    assert digest_clips(clips[:1], clips[1:]) != digest_clips(clips, [])
+    label = next(Path(clip_pairs(tmp_path / "moved")[0]["label"]).iterdir())
+    imageio.imwrite(label, np.full((64, 64), 255, np.uint8))
+    assert digest(tmp_path / "moved") != digest(small_clips)

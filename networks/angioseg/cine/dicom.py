@@ -21,14 +21,14 @@ from angioseg.cine.dicom_timing import frame_times
 from angioseg.cine.dicom_values import number, text
 from angioseg.cine.limits import check_size
 
-__all__ = ["are_frames", "is_dicom", "looks_like_dataset", "read_dicom", "read_dicom_folder"]
+__all__ = ["are_frames", "is_dicom", "is_single_frame", "looks_like_dataset", "read_dicom", "read_dicom_folder"]
 
 _XRAY = ("XA", "RF", "DX")
 _CAPTURED = ("OT", "SC")
 _NAMES = {"CT": "a CT", "MR": "an MR", "US": "an ultrasound", "IVUS": "an intravascular ultrasound", "OCT": "an OCT"}
 _3D_XRAY = ("1.2.840.10008.5.1.4.1.1.13.1.1", "1.2.840.10008.5.1.4.1.1.13.1.2", "1.2.840.10008.5.1.4.1.1.13.1.3")
 _ONE_CINE = ("SeriesInstanceUID", "Rows", "Columns")
-_MOST_HEADER = 2**20
+_MOST_HEADER = 2**26
 _DICOMDIR = "1.2.840.10008.1.3.10"
 
 
@@ -52,14 +52,28 @@ def are_frames(paths: list[Path]) -> bool:
     """
     seen = set()
     for path in paths:
-        try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*_ONE_CINE, "NumberOfFrames"])
-        except Exception:  # no DICOM, or damaged: pydicom raises whatever the bytes lead it to
-            return False
-        seen.add(tuple(header.get(name) for name in _ONE_CINE))
-        if len(seen) > 1 or not header.get("SeriesInstanceUID") or (number(header, "NumberOfFrames") or 1) > 1:
+        seen.add(_series_of_frame(path))
+        if len(seen) > 1 or not all(next(iter(seen))):
             return False
     return len(paths) > 1
+
+
+def is_single_frame(path: Path) -> bool:
+    """Whether a file is DICOM of one frame."""
+    return any(_series_of_frame(path))
+
+
+def _series_of_frame(path: Path) -> tuple:
+    """Series, rows and columns of a single-frame DICOM file; of any other file nothing."""
+    try:
+        header = pydicom.dcmread(
+            path, stop_before_pixels=True, specific_tags=[*_ONE_CINE, "NumberOfFrames"], force=True
+        )
+        if (number(header, "NumberOfFrames") or 1) > 1:
+            return (None,)
+        return tuple(header.get(name) for name in _ONE_CINE)
+    except Exception:  # no DICOM, or damaged: pydicom raises whatever the bytes lead it to
+        return (None,)
 
 
 def read_dicom(path: Path, name: str) -> Cine:

@@ -5,10 +5,10 @@ from os import PathLike
 from pathlib import Path, PurePath
 
 from angioseg.cine.cine import CineError
-from angioseg.cine.suffixes import CINE_SUFFIXES, PICTURE, RESULT_ENDINGS
+from angioseg.cine.suffixes import CINE_SUFFIXES, PICTURE, RESULT_ENDINGS, cine_suffix
 from angioseg.paths import DATASTORE, MODELS
 
-__all__ = ["FRAME_FOLDERS", "cine_path", "cines_in", "is_cine"]
+__all__ = ["FRAME_FOLDERS", "cine_name", "cine_path", "cines_in", "is_cine"]
 
 FRAME_FOLDERS = ("images", "frames")
 """A cine's folder may hold its frames in one of these."""
@@ -20,15 +20,15 @@ def is_cine(path: str | PathLike) -> bool:
     """Whether `read_cine` is worth trying: a look at the name, the first bytes and, in folders of DICOM, the headers.
 
     A folder counts when the cines in it (or, where none are, those in its ``images`` or ``frames``) are the frames of
-    one: single-frame DICOM files of one series, pictures beside them or not; or pictures alone. A file that is named as
-    a label or as a picture of a segmentation does not, though `read_cine` reads it.
+    one: single-frame DICOM files of one series, with pictures beside them or not, but no folder; or pictures alone. A
+    file that is named as a label or as a picture of a segmentation does not, though `read_cine` reads it.
     """
     path = Path(path)
     try:
         if path.is_dir():
-            found = _cine_files(path)
             inner = (path / name for name in FRAME_FOLDERS)
-            return _are_frames(found or next(filter(None, map(_cine_files, filter(Path.is_dir, inner))), []))
+            found = map(_cine_files, (path, *filter(Path.is_dir, inner)))
+            return _are_frames(next(filter(None, found), []))
         return path.is_file() and _is_cine_file(path)
     except OSError:
         return False
@@ -39,12 +39,17 @@ def cine_path(path: PurePath) -> PurePath:
     return path.parent if path.name.lower() in FRAME_FOLDERS and path.parent.name else path
 
 
+def cine_name(path: Path) -> str:
+    """What a cine is called by its path: without ``images``, and a file without its ending."""
+    place = cine_path(path if path.name else path.resolve())
+    return place.name.removesuffix("" if path.is_dir() else cine_suffix(place.name))
+
+
 def cines_in(folder: str | PathLike, frames_of_one: bool = True) -> list[Path]:
     """The cines in a folder and below it, in the order of their names; the path itself where it is one.
 
-    A folder of frames is one cine, but where other cines lie in it pictures are none. Where frames lie in ``frames``,
-    what lies beside that folder is not looked at; nor are labels beside ``images`` or in a server's folder. Links to
-    folders are followed where these are cines.
+    A folder of frames is one cine, but where other cines lie in it pictures are none. Labels beside ``images`` or in a
+    server's folder are not looked at. Links to folders are followed where these are cines.
 
     Args:
         folder: a folder, or a cine.
@@ -60,8 +65,6 @@ def cines_in(folder: str | PathLike, frames_of_one: bool = True) -> list[Path]:
         cines = [file for file in files if not _is_picture(file)]
         if is_cine(path) and (one or cines or not files):
             yield path
-        elif is_cine(path / "frames"):
-            yield path / "frames"
         else:
             known = {inner.name for inner in inside}
             passed = _NO_CINES if known & {"images", DATASTORE} else ()
@@ -85,7 +88,7 @@ def cines_in(folder: str | PathLike, frames_of_one: bool = True) -> list[Path]:
 
 def _is_cine_file(path: Path) -> bool:
     name = path.name.lower()
-    if name.startswith(".") or name.endswith(RESULT_ENDINGS):
+    if name.startswith(".") or name.endswith(RESULT_ENDINGS) or name == "dicomdir":
         return False
     if name.endswith(CINE_SUFFIXES):
         return True
@@ -104,7 +107,8 @@ def _are_frames(files: list[Path]) -> bool:
         return bool(files)
     from angioseg.cine.dicom import are_frames  # not light
 
-    return are_frames(others)
+    beside = (file for file in others[0].parent.iterdir() if file.is_dir() and not file.name.startswith("."))
+    return are_frames(others) and not any(beside)
 
 
 def _is_picture(path: Path) -> bool:

@@ -11,7 +11,7 @@ from angioseg.cine.grey import Colour
 from angioseg.cine.integers import as_cine_integers
 from angioseg.cine.limits import check_size
 from angioseg.cine.order import natural_order
-from angioseg.cine.suffixes import PICTURE
+from angioseg.cine.suffixes import PICTURE, RESULT_ENDINGS
 from angioseg.cine.times import assumed_times
 
 __all__ = ["frame_files", "read_picture", "read_pictures"]
@@ -21,8 +21,11 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 
 def frame_files(folder: Path) -> list[Path]:
     """The pictures of a folder in natural order: frame_2 before frame_10."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE)
-    return sorted((path for path in files if path.is_file() and not path.name.startswith(".")), key=natural_order)
+    files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE and path.is_file())
+    return sorted(
+        (path for path in files if not (path.name.startswith(".") or path.name.lower().endswith(RESULT_ENDINGS))),
+        key=natural_order,
+    )
 
 
 def read_picture(path: Path, name: str) -> Cine:

@@ -18,7 +18,6 @@ from angioseg.cine.nrrd import read_nrrd
 __all__ = ["read_itk_cine", "read_nrrd_cine"]
 
 _AIR_HU = -900  # CT numbers go down to -1000 in air, most files to -1024
-_AIR_SHARE = 0.01  # of a slice; a subtracted cine may reach such values, but not over an area
 
 
 def read_nrrd_cine(path: Path, name: str) -> Cine:
@@ -134,7 +133,9 @@ def _cine(
         pixels, warnings = _grey(pixels, path)
     frames = as_cine_integers(np.ascontiguousarray(pixels), path)
     ours = header.TIMES in values or index_values is not None
-    if not ours and frames.dtype == np.int16 and (frames[count // 2] <= _AIR_HU).mean() > _AIR_SHARE:
+    # A subtracted cine may reach such values too; its frames lie 1 apart, as time has no millimetres.
+    air = 0.2 if len(sizes) < 3 or sizes[0] == 1 else 0.0
+    if not ours and frames.dtype == np.int16 and (frames[count // 2] <= _AIR_HU).mean() > air:
         raise CineError(f"{path}: looks like a CT volume (it has CT numbers of air), not a cine")
     times_ms, times_source, times_warnings = header.frame_times(values, count, index_values, index_unit)
     listed = header.annotated_frames(values, count)

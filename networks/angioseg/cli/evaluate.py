@@ -70,10 +70,13 @@ def _evaluate(
             segmenter = Segmenter(model=weights, device=device)
             predictors[name] = network_predictor(segmenter)
             who.append(f"{name}: {weights or 'the weights that come along'} (SHA-256 {segmenter.model['weights']}...)")
-        with show_progress("evaluating") as progress:
-            evaluation = evaluate_clips(clips, predictors, worst, progress, left_out.append)
-        for line in left_out:
+
+        def leave(line: str) -> None:
+            left_out.append(line)
             warn(f"left out: {line}")
+
+        with show_progress("evaluating") as progress:
+            evaluation = evaluate_clips(clips, predictors, worst, progress, leave)
         used = len(clips) - len(left_out)
         if unlabelled := used - len(next(iter(evaluation.results.values()))):
             note(f"{unlabelled} of {used} cines have a label without a labelled frame and are not counted")

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,23 +80,20 @@ def _segment(
     except typer.BadParameter as error:
         raise typer.BadParameter(error.message, param_hint="'--frames'") from None
     with output_folder(out):
-        cines, segmenter, left_out = _cines(paths), None, 0
-        names: set[str] = set()
-        for number, path in enumerate(cines, start=1):
+        cines, problems = _named(paths)
+        total, segmenter = len(cines) + len(problems), None
+        for problem in problems:
+            warn(f"left out: {problem}")
+        for number, (name, path) in enumerate(cines.items(), start=1):
             start = time.perf_counter()
+            targets = {kind: out / f"{name}{ending}" for kind, (ending, _) in _FILES.items()}
             try:
+                _check_free(targets.values(), overwrite)
                 cine = _read(path, wanted)
-                targets = _targets(cine.name, out, names)
-                # Another cine's, as often as not: exports call many of them IM0001.
-                for file in [] if overwrite else targets.values():
-                    if file.exists():
-                        raise AngioSegError(
-                            f"{file}: is already there; give another folder, or --overwrite to replace it."
-                        )
             except AngioSegError as error:
-                if len(cines) == 1:
+                if total == 1:
                     raise
-                left_out += 1
+                problems.append(error)
                 warn(f"left out: {error}")
                 continue
             read = time.perf_counter() - start
@@ -104,22 +102,67 @@ def _segment(
                 from angioseg.segmentation import Segmenter
 
                 segmenter = Segmenter(model=model, device=device, threshold=threshold)
-            which = f"cine {number} of {len(cines)}: " if len(cines) > 1 else ""
+            which = f"cine {number} of {len(cines)}: " if total > 1 else ""
             with show_progress(f"{which}segmenting") as progress:
                 segmentation = segmenter(cine, wanted, progress)
             start = time.perf_counter()
             _write(segmentation, targets, out)
             latencies = {**segmentation.latencies, "read": read, "write": time.perf_counter() - start}
-            (_tell_as_json if as_json else _tell)(segmentation, latencies, targets)
-        if left_out:
-            raise AngioSegError(f"{left_out} of {len(cines)} cines were left out.")
+            if as_json:
+                _tell_as_json(path, segmentation, latencies, targets)
+            else:
+                _tell(name, segmentation, latencies, targets)
+        if problems:
+            raise AngioSegError(f"{len(problems)} of {total} cines were left out.")
 
 
-def _cines(paths: list[Path]) -> list[Path]:
-    """The cines that are named, and those in folders that are."""
+def _named(paths: list[Path]) -> tuple[dict[str, Path], list[AngioSegError]]:
+    """The cines that are given, and those in folders that are: name of the results -> path; and what is none.
+
+    In a folder the name is the path there: what comes or goes beside a cine does not change it.
+
+    Raises:
+        AngioSegError: when the only path holds no cine.
+    """
+    from angioseg.cine.find import cine_name, cine_path
+
+    named: dict[str, Path] = {}
+    problems = []
+    for path in paths:
+        try:
+            found = _cines(path)
+        except AngioSegError as error:
+            if len(paths) == 1:
+                raise
+            problems.append(error)
+            continue
+        for cine in found:
+            above = () if cine == path else cine_path(cine.relative_to(path)).parts[:-1]
+            name = free_name("__".join((*above, cine_name(cine))), {other.lower() for other in named})
+            if not any(cine.absolute() == other.absolute() for other in named.values()):
+                named[name] = cine
+    return named, problems
+
+
+def _cines(path: Path) -> list[Path]:
     from angioseg.cine import cines_in, is_cine
+    from angioseg.cine.dicom import is_single_frame
 
-    return [cine for path in paths for cine in (cines_in(path) if path.is_dir() and not is_cine(path) else [path])]
+    if not path.is_dir() or is_cine(path):
+        return [path]
+    found = cines_in(path)
+    if len(found) > 1 and all(cine.parent == path and is_single_frame(cine) for cine in found):
+        return [path]  # it was meant as one, and reading it says why it is none
+    return found
+
+
+def _check_free(files: Iterable[Path], overwrite: bool) -> None:
+    for file in files:
+        if file.is_dir():
+            raise AngioSegError(f"{file}: is a folder; move it away.")
+        # Another cine's, as often as not: exports call many of them IM0001.
+        if file.exists() and not overwrite:
+            raise AngioSegError(f"{file}: is already there; give another folder, or --overwrite to replace it.")
 
 
 def _read(path: Path, wanted: object) -> "Cine":
@@ -149,26 +192,21 @@ def _write(segmentation: "Segmentation", targets: dict[str, Path], out: Path) ->
             save_overlay_video(stage / names["overlay"], cine, mask, keys, segmentation.frames, progress)
 
 
-def _targets(name: str, out: Path, taken: set[str]) -> dict[str, Path]:
-    """The files of a cine's results; cines of one name are numbered."""
-    free = free_name(name, taken)
-    taken.add(free.lower())
-    return {kind: out / f"{free}{ending}" for kind, (ending, _) in _FILES.items()}
-
-
-def _tell_as_json(segmentation: "Segmentation", latencies: dict[str, float], files: dict[str, Path]) -> None:
-    summary = segmentation.summary()
+def _tell_as_json(
+    path: Path, segmentation: "Segmentation", latencies: dict[str, float], files: dict[str, Path]
+) -> None:
+    summary = {"cine": str(path), **segmentation.summary()}
     summary["latencies"] = {step: round(seconds, 4) for step, seconds in latencies.items()}
     summary["files"] = {kind: str(file) for kind, file in files.items()}
     typer.echo(json.dumps(summary))
 
 
-def _tell(segmentation: "Segmentation", latencies: dict[str, float], files: dict[str, Path]) -> None:
+def _tell(name: str, segmentation: "Segmentation", latencies: dict[str, float], files: dict[str, Path]) -> None:
     cine, done = segmentation.cine, len(segmentation.frames)
     with_vessels = sum(measure.area_px > 0 for measure in segmentation.measures)
     count, height, width = cine.shape
     typer.echo(
-        f"{printable(cine.name)}: {counted(count, 'frame')} of {width} x {height}; "
+        f"{printable(name)}: {counted(count, 'frame')} of {width} x {height}; "
         f"{done} segmented in {latencies['infer']:.1f} s ({latencies['infer'] / done:.2f} s each); "
         f"vessels in {with_vessels}"
     )

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from ..errors import AngioSegError, unwrapped
 
@@ -31,8 +31,9 @@ class CineDataset(IterableDataset):
         self.transform = transform
 
     def __iter__(self) -> Iterator[dict]:
+        worker = get_worker_info()
         errors = []
-        for path in self.paths:
+        for path in self.paths[worker.id :: worker.num_workers] if worker else self.paths:
             try:
                 with unwrapped():
                     item = self.transform({"image": path})

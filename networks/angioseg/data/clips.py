@@ -107,13 +107,24 @@ def clip_title(clip: dict[str, Any]) -> str:
 
 
 def digest_clips(*parts: Iterable[dict[str, Any]]) -> str:
-    """Names which clips and which of their frames are where, wherever they lie: 12 hex digits of a SHA-256.
+    """Names clips, their frames and their labels to the last bit, wherever they lie: 16 hex digits of a SHA-256.
+
+    Of an image only the names and sizes of its files count.
 
     Args:
-        parts: clips to train on, to validate on.
+        parts: clips, such as those to train on and those to validate on.
     """
-    known = [[[clip_name(clip), clip.get("frames"), clip.get("part")] for clip in clips] for clips in parts]
-    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+    digest = hashlib.sha256()
+    for number, clips in enumerate(parts):
+        for clip in clips:
+            digest.update(f"{number} {clip.get('frames')} {clip.get('part')} ".encode())
+            for kind in ("image", "label"):
+                path = Path(clip[kind])
+                for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                    if file.is_file() and not file.name.startswith("."):
+                        digest.update(f"{kind} {path.name}/{file.name} {file.stat().st_size} ".encode())
+                        digest.update(file.read_bytes() if kind == "label" else b"")
+    return digest.hexdigest()[:16]
 
 
 def label_beside(cine: str | Path) -> Path | None:
