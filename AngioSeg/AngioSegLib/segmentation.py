@@ -50,7 +50,9 @@ class SegmentationSequence:
     @property
     def proxy(self):
         """The segmentation node that shows the current frame's mask, or None."""
-        return self.cine.browser.GetProxyNode(self.sequence)
+        node = self.cine.browser.GetProxyNode(self.sequence)
+        # Where a scene is added to another, the reference may lead to a node of that; Slicer makes a new one in time.
+        return node if node is not None and node.IsA("vtkMRMLSegmentationNode") else None
 
     def segmentedFrames(self) -> list[int]:
         """Numbers of the frames that have a mask, empty masks included."""

@@ -117,6 +117,25 @@ def test_a_scene_that_is_added_brings_its_choice(saved, connected, makeCine):
     assert connected.ui.cineSelector.currentNode() is reading(connected).cine.proxy
 
 
+def test_a_scene_that_is_added_brings_a_cine_that_is_not_segmented(connected, makeCine, editor, tmp_path):
+    for name in ("run 1", "run 2"):
+        makeCine(3, name=name)
+    connected.ui.cineSelector.choose("run 2")
+    path = saveScene(slicer.mrmlScene, tmp_path / "saved")
+    slicer.mrmlScene.Clear()
+    makeCine(3, name="run 3")
+    connected.ui.cineSelector.choose("run 3")
+    slicer.mrmlScene.SetRootDirectory(str(path.parent))
+    slicer.mrmlScene.SetURL(str(path))
+    assert slicer.mrmlScene.Import()
+    connected.look()
+    assert reading(connected).cine.name == "run 2"
+    connected.press("thisFrameButton")
+    connected.idle()
+    editor.paint(slice(0, 7), slice(0, 9))
+    assert reading(connected).masks.maskOf(0).all()
+
+
 def test_a_cine_that_goes_makes_no_other_one_come(saved, connected):
     cine = reading(connected).cine
     slicer.mrmlScene.RemoveNode(cine.sequence)
