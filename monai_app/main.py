@@ -234,10 +234,11 @@ class AngioSegApp(MONAILabelApp):
             raise HTTPException(400, "`image` must be the id of an image.")
         if not image:
             raise HTTPException(404, "Unknown or expired session. Upload the cine again.")
-        if uri := datastore.get_image_uri(image):
-            return uri, True
+        # First: an archive that hangs is not asked for what is here.
         if self._is_upload(image):
             return image, False
+        if uri := datastore.get_image_uri(image):
+            return uri, True
         check_id(image, "image id")
         raise HTTPException(404, f"There is no image {image!r} here.")
 

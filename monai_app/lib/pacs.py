@@ -4,19 +4,23 @@ import json
 import logging
 import os
 import tempfile
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from angioseg.cine import Cine, CineError, read_cine, read_label, write_label
 from angioseg.cine.atomic import replacing
-from angioseg.cine.dicom_seg import DicomSeg, read_dicom_seg, time_of_content, write_dicom_seg
+from angioseg.cine.dicom_seg import OF_CINE, DicomSeg, read_dicom_seg, time_of_content, write_dicom_seg
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.utils.others.generic import md5_digest
 
-from lib.archive import Archive, Instance, Unreachable
+from lib.archive import Archive, Instance, Unreachable, is_uid
 from lib.datastore import CineDatastore, pixel_digest, read_upload
 
 __all__ = ["PacsDatastore", "cache_folder"]
@@ -42,6 +46,10 @@ class PacsDatastore(CineDatastore):
     labelled frames; one that comes to the archive from elsewhere becomes the newest version here. With
     ``MONAI_LABEL_DATASTORE_READ_ONLY`` nothing is stored there.
 
+    One thread at a time looks through the archive, and none that holds ``_mutex``, the lock of those who change what is
+    here: an archive that hangs holds up nobody but who needs it. Locks are taken in this order: ``_saving``,
+    ``_asking``, ``_mutex``.
+
     Args:
         url: of the DICOMweb service.
         folder: of this machine; see :func:`cache_folder`.
@@ -57,6 +65,11 @@ class PacsDatastore(CineDatastore):
         self._url = url
         self._archive = Archive(url)
         self._instances: dict[str, Instance] = {}
+        self._saving = threading.Lock()  # final labels are stored one after the other
+        self._asking = threading.Lock()
+        self._asker: int | None = None  # the thread that looks through the archive
+        self._looked_at = -float("inf")  # what was wanted before then is answered
+        self._answers = True  # the archive, at the last look
         self._not_given: set[str] = set()
         self._waiting: dict[str, str] = {}  # segmentations that came before their cine
         self._segs = folder / "seen_segmentations.json"
@@ -66,6 +79,26 @@ class PacsDatastore(CineDatastore):
 
     def name(self):
         return self._url
+
+    def status(self):
+        """What the last look found: the platform asks for it before each inference, also of an upload."""
+        labels = [one.labels for one in self._datastore.objects.values()]
+        tags = Counter(tag for of_one in labels for tag in of_one)
+        return {"total": len(labels), "completed": tags[_FINAL], "label_tags": dict(tags)}
+
+    def image_path(self, image_id):
+        """As :meth:`CineDatastore.image_path`.
+
+        Raises:
+            HTTPException: 502, when the cine is not known and the archive does not answer.
+        """
+        if not self._is_there(image_id) and self._may_ask():
+            # Its series may have as many instances as before: another of them was removed.
+            found = self._archive.where(image_id) if is_uid(image_id) else None
+            if found is None:
+                return ""
+            self._archive.forget(found.series)
+        return super().image_path(image_id)
 
     def get_image_uri(self, image_id):
         path = self.image_path(image_id)
@@ -79,9 +112,23 @@ class PacsDatastore(CineDatastore):
         Raises:
             HTTPException: 404, when the archive does not give it; 502, when nothing can be had of it.
         """
-        instance = self._instances.get(Path(path).stem)
-        if instance is not None:
+        uid = Path(path).stem
+        instance = self._instances.get(uid)
+        if instance is None:
+            return
+        try:
             self._archive.fetch(instance, Path(path))
+        except Unreachable:
+            raise
+        except HTTPException:
+            # It is elsewhere now, or gone, and another may be in its place.
+            self._archive.forget(instance.series)
+            if not self._may_ask():
+                raise
+            self._look(at_once=True)
+            if self._instances.get(uid) in (None, instance):
+                raise
+            self._archive.fetch(self._instances[uid], Path(path))
 
     def add_image(self, image_id, image_filename, image_info):
         """Find a cine in the archive by its pixels; nothing is added to it.
@@ -127,12 +174,14 @@ class PacsDatastore(CineDatastore):
         """
         if label_tag != _FINAL:
             return super().save_label(image_id, label_filename, label_tag, label_info)
-        with self._mutex:
+        with self._saving:
             # What others have stored meanwhile is joined, not displaced.
             self._look(at_once=True)
-            super().save_label(image_id, label_filename, label_tag, label_info)
-            made = time_of_content()
-            self._know(f"{_HERE}{image_id}", image_id, made, stored=False)
+            self.get_image_uri(image_id)  # fetched before anybody has to wait for it
+            with self._mutex:
+                super().save_label(image_id, label_filename, label_tag, label_info)
+                made = time_of_content()
+                self._know(f"{_HERE}{image_id}", image_id, made, stored=False)
             if not settings.MONAI_LABEL_DATASTORE_READ_ONLY:
                 try:
                     self._store(image_id)
@@ -143,12 +192,31 @@ class PacsDatastore(CineDatastore):
         return image_id
 
     def _store(self, image_id: str):
+        instance = self._instances.get(image_id)
+        if instance is None or not self._answers:
+            raise Unreachable("The archive did not answer a moment ago, or has the cine no longer.")
         mask, frames = read_label(self.get_label_uri(image_id, _FINAL))
+        # Not of the file here: whose cine it is may have been corrected in the archive since it was fetched.
+        cine = self._archive.header(instance, OF_CINE)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "seg.dcm")
-            uid = write_dicom_seg(path, self.get_image_uri(image_id), mask, frames)
+            # Known before it is sent: it may come there though nothing is heard of it.
+            self._know(write_dicom_seg(path, cine, mask, frames))
             self._archive.store(path)
-            self._know(uid)
+
+    # Before the lock is taken an id that is not known is looked for.
+
+    def remove_label(self, label_id, label_tag):
+        self._image(label_id)
+        super().remove_label(label_id, label_tag)
+
+    def update_image_info(self, image_id, info):
+        self._image(image_id)
+        super().update_image_info(image_id, info)
+
+    def update_label_info(self, label_id, label_tag, info):
+        self._image(label_id)
+        super().update_label_info(label_id, label_tag, info)
 
     # What is there.
 
@@ -156,26 +224,63 @@ class PacsDatastore(CineDatastore):
         return image_id in self._paths  # its file comes when somebody asks for it
 
     def _scan(self):
-        try:
-            self._instances = {one.uid: one for one in self._archive.cines()}
-        except HTTPException as error:
-            logger.warning("%s The cines known so far are offered.", error.detail)
         return sorted(f"{uid}.dcm" for uid in self._instances)
 
+    def _may_ask(self) -> bool:
+        """Whether this thread may look through the archive: it is not at it already, and nobody waits for it."""
+        return self._asker != threading.get_ident() and not self._mutex._is_owned()
+
+    def _look(self, at_once: bool = False):
+        # While somebody asks the archive, who only lists gets what is known.
+        if at_once or self._asker is None:
+            super()._look(at_once)
+
     def _reconcile_datastore(self):
-        with self._mutex:
+        if not self._may_ask():
             super()._reconcile_datastore()
+            return
+        wanted_at = time.monotonic()
+        with self._asking:
+            if wanted_at < self._looked_at:
+                return  # somebody else has looked since
+            self._asker = threading.get_ident()
             try:
+                self._looked_at = self._look_through()
+            finally:
+                self._asker = None
+
+    def _look_through(self) -> float:
+        """Look through the archive and the labels here; until when what was wanted is answered by that."""
+        began = time.monotonic()
+        try:
+            self._instances = {one.uid: one for one in self._archive.cines()}
+            self._answers = True
+            self._remove_gone()
+        except HTTPException as error:
+            self._answers = False
+            logger.warning("%s The cines known so far are offered.", error.detail)
+        super()._reconcile_datastore()
+        try:
+            if self._answers:
                 self._take_segs()
-            except HTTPException as error:
-                logger.warning("%s New labels in it are not seen.", error.detail)
+                return began
+        except HTTPException as error:
+            logger.warning("%s New labels in it are not seen.", error.detail)
+        return time.monotonic()  # who waited meanwhile would wait in vain as long again
+
+    def _remove_gone(self):
+        """Remove the files of cines that the archive no longer has; their labels stay."""
+        for file in Path(self._datastore_path).glob("*.dcm"):
+            if is_uid(file.stem) and file.stem not in self._instances:
+                with suppress(OSError):  # somebody may read it: at the next look, then
+                    file.unlink()
 
     def _take_segs(self):
         """Make labels of the segmentations that came to the archive since the last look."""
         waiting = {uid for uid, source in self._waiting.items() if source not in self._instances}
         known = {*self._known(), *self._not_given, *waiting}
-        studies = {one.study for one in self._instances.values()}
-        new = [one for one in self._archive.segmentations() if one.uid not in known and one.study in studies]
+        studies = sorted({one.study for one in self._instances.values()})
+        new = [one for one in self._archive.segmentations(studies) if one.uid not in known]
         segs = [(one.uid, seg) for one in new if (seg := self._fetch_seg(one)) is not None]
         for uid, seg in sorted(segs, key=lambda item: item[1].made):
             if seg.source in self._instances:
@@ -194,6 +299,7 @@ class PacsDatastore(CineDatastore):
                 self._pass(instance.uid, error)
                 return None
         if seg is None:
+            logger.warning("%s in the archive is left out: no coronary arteries in frames of one cine.", instance.uid)
             self._know(instance.uid)
         return seg
 
@@ -203,19 +309,20 @@ class PacsDatastore(CineDatastore):
             raise error
         self._not_given.add(seg_uid)
         told = error.detail if isinstance(error, HTTPException) else "It is damaged, or does not fit its cine."
-        logger.warning("A segmentation in the archive is left out: %s", told)
+        logger.warning("%s in the archive is left out: %s", seg_uid, told)
 
     def _take(self, uid: str, seg: DicomSeg):
         """Make a label of a segmentation; an earlier version, where a newer one of its cine was a label already."""
-        known = self._known().values()
-        late = any(one is not None and one["source"] == seg.source and one["made"] > seg.made for one in known)
         try:
-            self._make_label(seg, late)
+            self.read_image(seg.source)  # fetched before anybody has to wait for it
+            with self._mutex:
+                known = self._known().values()
+                late = any(one is not None and one["source"] == seg.source and one["made"] > seg.made for one in known)
+                self._make_label(seg, late)
+                # At once: taken a second time, it would replace what somebody submits meanwhile.
+                self._know(uid, seg.source, seg.made)
         except (HTTPException, CineError) as error:
             self._pass(uid, error)
-            return
-        # At once: taken a second time, it would replace what somebody submits meanwhile.
-        self._know(uid, seg.source, seg.made)
 
     def _make_label(self, seg: DicomSeg, late: bool):
         cine = self.read_image(seg.source)
@@ -246,5 +353,5 @@ class PacsDatastore(CineDatastore):
 
     def _know(self, uid: str, source: str | None = None, made: str = "", stored: bool = True):
         about = None if source is None else {"source": source, "made": made, "stored": stored}
-        with replacing(self._segs) as temporary:
+        with self._mutex, replacing(self._segs) as temporary:
             temporary.write_text(json.dumps({**self._known(), uid: about}), encoding="utf-8")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import lib.archive
 import numpy as np
 import pydicom
 import pytest
@@ -24,10 +25,11 @@ from angioseg.serve import start_server
 from angioseg.simulation import simulate_clip, write_xa_dicom
 from fastapi import HTTPException
 from lib import pacs
-from lib.archive import _ATTEMPTS, Archive
+from lib.archive import Archive
 from lib.datastore import CineDatastore
 from lib.pacs import PacsDatastore
 from monailabel.config import settings
+from pydicom.uid import generate_uid
 
 PLUGINS = Path("/usr/share/orthanc/plugins")
 ORTHANC = shutil.which("Orthanc")
@@ -100,6 +102,12 @@ class Orthanc:
         assert self.send("POST", "/instances", data=path.read_bytes()).status_code == 200
         self.clips[cine.SOPInstanceUID], self.sources[cine.SOPInstanceUID] = clip, path
         return cine
+
+    def path(self, uid):
+        return f"/instances/{self.send('POST', '/tools/lookup', data=uid).json()[0]['ID']}"
+
+    def remove(self, uid):
+        assert self.send("DELETE", self.path(uid)).status_code == 200
 
     def segmentations(self):
         return self.send("GET", "/dicom-web/series?Modality=SEG").json()
@@ -216,7 +224,7 @@ def open_archive(archive, tmp_path, monkeypatch):
     """The archive's cines with a cache folder of that name."""
     for name, value in zip(("USERNAME", "PASSWORD"), USER):
         monkeypatch.setattr(settings, f"MONAI_LABEL_DICOMWEB_{name}", value)
-    return lambda cache: PacsDatastore(f"{archive.url}/dicom-web", tmp_path / cache)
+    return lambda cache, url=archive.url: PacsDatastore(f"{url}/dicom-web", tmp_path / cache)
 
 
 def submit(datastore, folder, image, clip, frames):
@@ -299,8 +307,7 @@ def test_a_cine_that_the_archive_does_not_give_is_told_from_an_archive_that_is_d
     datastore = open_archive("cache")
     assert uid in datastore.list_images()
     del archive.clips[uid]
-    stored = archive.send("POST", "/tools/lookup", data=uid).json()[0]["ID"]
-    assert archive.send("DELETE", f"/instances/{stored}").status_code == 200
+    archive.remove(uid)
     with pytest.raises(HTTPException) as caught:
         datastore.read_image(uid)
     line = "The archive does not give this cine (it answered 404)."
@@ -312,39 +319,73 @@ def test_a_file_that_is_damaged_in_the_archive_is_its_own_fault_alone(archive, o
     uid = archive.add(48).SOPInstanceUID
     datastore = open_archive("cache")
     del archive.clips[uid]
-    stored = archive.send("POST", "/tools/lookup", data=uid).json()[0]["ID"]
-    name = archive.send("GET", f"/instances/{stored}/attachments/dicom/info").json()["Uuid"]
+    name = archive.send("GET", f"{archive.path(uid)}/attachments/dicom/info").json()["Uuid"]
     next(archive.folder.rglob(name)).unlink()
     with pytest.raises(HTTPException) as caught:
         datastore.read_image(uid)
     assert caught.value.status_code == 404
-    assert archive.send("DELETE", f"/instances/{stored}").status_code == 200
+    archive.remove(uid)
 
 
 class Gateway(BaseHTTPRequestHandler):
-    """Passes everything on to an archive; what names a certain instance, or everything, is answered with a fault."""
+    """Passes everything on to an archive, and notes what was asked; what names a certain instance, or everything, is
+    answered with a fault."""
 
     def do_GET(self):
-        if self.server.broken not in self.path:
-            reply = requests.get(self.server.archive + self.path, headers=self.headers, timeout=60)
-            self.send_response(reply.status_code)
-            self.send_header("Content-Type", reply.headers["Content-Type"])
-            self.send_header("Content-Length", str(len(reply.content)))
-            self.end_headers()
-            self.wfile.write(reply.content)
-        elif self.server.fault == "breaks off":
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/related")
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
+        self.server.asked.append(self.path)
+        fault = self.server.fault if self.server.broken in self.path else None
+        if fault == "hangs":
+            self.server.released.wait(100)
+        elif fault in ("breaks off", "drips"):
+            self.begin(200, {"Content-Type": "multipart/related", "Content-Length": "1000"})
             self.wfile.write(b"half")
+            while fault == "drips" and not self.server.released.wait(0.05):
+                self.wfile.write(b" ")
+        elif isinstance(fault, int):
+            self.begin(fault, {"Content-Length": "0"})
         else:
-            self.send_response(self.server.fault)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer(requests.get(self.server.archive + self.path, headers=self.headers, timeout=60), fault)
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.fault != "is not passed on":
+            reply = requests.post(self.server.archive + self.path, body, headers=self.headers, timeout=60)
+        if self.server.fault:
+            self.begin(504, {"Content-Length": "0"})
+        else:
+            self.answer(reply)
+
+    def answer(self, reply, change=None):
+        content, headers = reply.content, {}
+        if callable(change) and "json" in reply.headers["Content-Type"]:
+            found, headers = change(json.loads(content))
+            content = json.dumps(found).encode()
+        headers |= {"Content-Type": reply.headers["Content-Type"], "Content-Length": str(len(content))}
+        self.begin(reply.status_code, headers)
+        self.wfile.write(content)
+
+    def begin(self, status, headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
 
     def log_message(self, *args):
         pass
+
+
+@pytest.fixture
+def gateway(archive):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as gateway:
+        gateway.url = f"http://127.0.0.1:{gateway.server_port}"
+        gateway.archive, gateway.fault, gateway.broken = archive.url, None, "/"
+        gateway.asked, gateway.released = [], threading.Event()
+        threading.Thread(target=gateway.serve_forever).start()
+        try:
+            yield gateway
+        finally:
+            gateway.released.set()
+            gateway.shutdown()
 
 
 @needs_orthanc
@@ -353,32 +394,232 @@ class Gateway(BaseHTTPRequestHandler):
     [
         (401, "it answered 401"),
         (500, "it answered 500"),
-        (504, "its answer broke off, or did not come"),
+        (504, "it answered 504"),
         ("breaks off", "its answer broke off, or did not come"),
     ],
 )
-def test_a_fault_with_one_cine_is_told_from_an_archive_that_is_down(archive, tmp_path, monkeypatch, fault, why):
-    for name, value in zip(("USERNAME", "PASSWORD"), USER):
-        monkeypatch.setattr(settings, f"MONAI_LABEL_DICOMWEB_{name}", value)
-    monkeypatch.setitem(_ATTEMPTS, "wait_exponential_multiplier", 1)
+def test_a_fault_with_one_cine_is_told_from_an_archive_that_is_down(archive, open_archive, gateway, fault, why):
     bad, good = list(archive.clips)[:2]
-    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as gateway:
-        gateway.archive, gateway.fault, gateway.broken = archive.url, fault, f"instances/{bad}"
-        threading.Thread(target=gateway.serve_forever).start()
-        try:
-            datastore = PacsDatastore(f"http://127.0.0.1:{gateway.server_port}/dicom-web", tmp_path / "cache")
-            with pytest.raises(HTTPException) as caught:
-                datastore.read_image(bad)
-            assert caught.value.status_code == 404
-            assert caught.value.detail == f"The archive does not give this cine ({why})."
-            assert datastore.read_image(good).num_frames == FRAMES
-            Path(datastore.image_path(good)).unlink()
-            gateway.broken = "/"
-            with pytest.raises(HTTPException) as caught:
-                datastore.read_image(good)
-            assert caught.value.status_code == 502
-        finally:
-            gateway.shutdown()
+    gateway.fault, gateway.broken = fault, f"instances/{bad}"
+    datastore = open_archive("cache", gateway.url)
+    with pytest.raises(HTTPException) as caught:
+        datastore.read_image(bad)
+    assert caught.value.status_code == 404
+    assert caught.value.detail == f"The archive does not give this cine ({why})."
+    assert datastore.read_image(good).num_frames == FRAMES
+    Path(datastore.image_path(good)).unlink()
+    gateway.broken = "/"
+    with pytest.raises(HTTPException) as caught:
+        datastore.read_image(good)
+    assert caught.value.status_code == 502
+
+
+@needs_orthanc
+def test_a_label_goes_to_the_patient_whom_the_archive_has_now(archive, open_archive, tmp_path):
+    cine = archive.add(60)
+    image, study = cine.SOPInstanceUID, cine.StudyInstanceUID
+    datastore = open_archive("cache")
+    datastore.read_image(image)  # fetched with the wrong name
+    right = {"PatientID": "RIGHT-60", "PatientName": "M\u00fcller^Right"}
+    uids = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
+    correction = {"Replace": right, "Keep": uids, "Force": True, "KeepSource": False}
+    patient = archive.send("GET", f"{archive.path(image)}/patient").json()["ID"]
+    assert archive.send("POST", f"/patients/{patient}/modify", json=correction).status_code == 200
+    submit(datastore, tmp_path, image, archive.clips[image], [1])
+    (series,) = archive.send("GET", f"/dicom-web/studies/{study}/series?Modality=SEG").json()
+    where = f"/dicom-web/studies/{study}/series/{series['0020000E']['Value'][0]}/metadata"
+    (seg,) = archive.send("GET", where).json()
+    assert seg["00100020"]["Value"] == [right["PatientID"]]
+    assert seg["00100010"]["Value"] == [{"Alphabetic": right["PatientName"]}]
+    patients = archive.send("GET", f"/dicom-web/studies?StudyInstanceUID={study}").json()
+    assert [one["00100020"]["Value"] for one in patients] == [[right["PatientID"]]]
+
+
+@needs_orthanc
+def test_the_file_of_a_cine_that_is_gone_is_removed_and_its_label_stays(archive, open_archive, tmp_path):
+    gone, kept = (archive.add(seed).SOPInstanceUID for seed in (61, 62))
+    datastore = open_archive("cache")
+    for image in (gone, kept):
+        submit(datastore, tmp_path, image, archive.clips[image], [1])
+    files = {image: Path(datastore.image_path(image)) for image in (gone, kept)}
+    label = Path(datastore.get_label_uri(gone, "final"))
+    archive.remove(gone)
+    datastore._look(at_once=True)
+    assert [files[gone].exists(), files[kept].exists(), label.exists()] == [False, True, True]
+    archive.send("POST", "/instances", data=archive.sources[gone].read_bytes())
+    assert annotated(datastore, gone) == [1]
+
+
+@needs_orthanc
+def test_an_upload_is_segmented_while_the_archive_hangs(archive, gateway, platform_settings, weights):
+    platform_settings("cache")
+    image = next(iter(archive.clips))
+    with start_server(f"{gateway.url}/dicom-web", model=weights, device="cpu") as url:
+        cine = archive.sources[image].read_bytes()
+        upload = requests.put(f"{url}/session/", files={"files": ("run.dcm", cine)}, timeout=60).json()
+        queries = [{"session_id": upload["session_id"], "output": "json"}, {"image": image, "output": "json"}]
+        for hangs in (False, True):
+            if hangs:
+                gateway.fault, gateway.asked = "hangs", []
+            for query in queries:
+                reply = requests.post(
+                    f"{url}/infer/angioseg", params=query, data={"params": '{"frames": 1}'}, timeout=9
+                )
+                assert (reply.status_code, reply.json()["frames"]) == (200, [1])
+        assert gateway.asked == []
+
+
+@needs_orthanc
+def test_while_somebody_waits_for_the_archive_others_work(archive, open_archive, gateway, tmp_path):
+    image, clip = next(iter(archive.clips.items()))
+    datastore = open_archive("cache", gateway.url)
+    datastore.read_image(image)
+    gateway.fault, gateway.asked, datastore._scanned_at = "hangs", [], -float("inf")
+    assert (datastore.status()["total"], gateway.asked) == (len(archive.clips), [])  # as before each inference
+    waiting = threading.Thread(target=datastore.list_images)
+    waiting.start()
+    while not gateway.asked:
+        time.sleep(0.01)
+    write_label(tmp_path / "label.nrrd", clip.vessels, clip.times_ms, [1])
+
+    def work():
+        assert image in datastore.list_images()
+        datastore.read_image(image)
+        datastore.save_label(image, str(tmp_path / "label.nrrd"), "original", {})
+        datastore.remove_label(image, "original")
+
+    working = threading.Thread(target=work)
+    working.start()
+    working.join(5)
+    assert (working.is_alive(), waiting.is_alive(), len(gateway.asked)) == (False, True, 1)
+    gateway.fault = None
+    gateway.released.set()
+    waiting.join()
+
+
+@needs_orthanc
+@pytest.mark.parametrize("fault", ["hangs", "drips"])
+def test_an_archive_that_hangs_is_given_up_once(archive, open_archive, gateway, monkeypatch, fault):
+    datastore = open_archive("cache", gateway.url)
+    monkeypatch.setattr(lib.archive, "_SEARCH_S", 0.5)
+    gateway.fault, gateway.asked = fault, []
+    asking = [threading.Thread(target=datastore._look, args=(True,)) for _ in range(5)]
+    began = time.monotonic()
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert time.monotonic() - began < 3
+    assert len(gateway.asked) == 1  # not once more each, nor for segmentations
+    assert set(archive.clips) <= set(datastore.list_images())
+
+
+@needs_orthanc
+def test_the_rest_of_the_hospital_is_not_walked_through(archive, open_archive, gateway, tmp_path):
+    image, elsewhere = next(iter(archive.clips)), generate_uid()
+    add_seg(archive, tmp_path, image, [1], StudyInstanceUID=elsewhere, SeriesInstanceUID=generate_uid(prefix="1.99."))
+    datastore = open_archive("cache", gateway.url)
+    assert set(datastore.list_images()) == set(archive.clips)
+    assert [path for path in gateway.asked if elsewhere in path or "/series/1.99." in path] == []
+    # How many instances a series has is known.
+    assert [path for path in gateway.asked if "/instances" in path and "offset=" in path] == []
+    assert len([path for path in gateway.asked if "Modality=SEG" in path]) == 1
+
+
+@needs_orthanc
+@pytest.mark.parametrize("fault", [400, lambda found: ([], {}), lambda found: (found[:1], {})])
+def test_an_archive_that_finds_one_study_at_once_is_asked_one_by_one(archive, open_archive, gateway, tmp_path, fault):
+    for image in archive.clips:
+        add_seg(archive, tmp_path, image, [2])
+    gateway.fault, gateway.broken = fault, "%2C"  # a comma: several studies
+    assert set(open_archive("cache", gateway.url).get_labeled_images()) == set(archive.clips)
+
+
+@needs_orthanc
+def test_a_filter_may_find_segmentations_too(archive, open_archive, monkeypatch, tmp_path):
+    image = next(iter(archive.clips))
+    study = of_study(archive, image)
+    add_seg(archive, tmp_path, image, [2])
+    with monkeypatch.context() as patch:
+        patch.setattr(settings, "MONAI_LABEL_DICOMWEB_SEARCH_FILTER", {"StudyInstanceUID": study})
+        datastore = open_archive("cache")
+    settings.model_fields_set.discard("MONAI_LABEL_DICOMWEB_SEARCH_FILTER")
+    assert set(datastore.list_images()) == {one for one in archive.clips if of_study(archive, one) == study}
+    assert image in datastore.get_labeled_images()
+
+
+@needs_orthanc
+@pytest.mark.parametrize("fewer", [False, True], ids=["than there are", "than were asked for, and nothing says so"])
+def test_all_pages_of_an_answer_are_asked_for(archive, open_archive, gateway, monkeypatch, fewer):
+    if fewer:
+        gateway.fault = lambda found: (found[:1], {})
+    else:
+        monkeypatch.setattr(lib.archive, "_PAGE", 1)
+    assert set(open_archive("cache", gateway.url).list_images()) == set(archive.clips)
+
+
+@needs_orthanc
+@pytest.mark.parametrize(
+    "uid", ["/{outside}/1.2", "../1.2", "1.2/../../1.2", "1..2", "1.2\n", "1.2a", "1" * 65, ".", ""]
+)
+def test_an_instance_whose_uid_is_none_is_left_out(archive, open_archive, gateway, tmp_path, caplog, uid):
+    uid, bad = uid.format(outside=tmp_path), next(iter(archive.clips))
+
+    def renamed(found):
+        for one in found:
+            if one.get("00080018", {}).get("Value") == [bad]:
+                one["00080018"]["Value"] = [uid]
+        return found, {}
+
+    gateway.fault = renamed
+    datastore = open_archive("cache", gateway.url)
+    assert set(datastore.list_images()) == set(archive.clips) - {bad}
+    assert datastore.get_image_uri(uid) == ""
+    assert "1.2.dcm" not in {path.name for path in tmp_path.rglob("*")}
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["The archive has instances whose UIDs are none (digits and dots): they are left out."]
+
+
+@needs_orthanc
+@pytest.mark.parametrize("wanted", ["its successor", "the cine that is gone"])
+def test_a_cine_that_took_the_place_of_another_is_found(archive, open_archive, wanted):
+    seed = {"its successor": 63, "the cine that is gone": 65}[wanted]
+    old = archive.add(seed)
+    datastore = open_archive("cache")
+
+    def same_series(cine):
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "PatientID", "PatientName"):
+            setattr(cine, keyword, old[keyword].value)
+
+    new = archive.add(seed + 1, same_series).SOPInstanceUID
+    archive.remove(old.SOPInstanceUID)
+    del archive.clips[old.SOPInstanceUID]
+    if wanted == "its successor":
+        assert datastore.read_image(new).num_frames == FRAMES
+    else:
+        with pytest.raises(HTTPException, match="The archive does not give this cine"):
+            datastore.read_image(old.SOPInstanceUID)
+    assert set(datastore.list_images()) == set(archive.clips)
+
+
+@needs_orthanc
+@pytest.mark.parametrize("fault", ["loses its answer", "is not passed on"])
+def test_the_archive_is_asked_what_became_of_a_label(archive, open_archive, gateway, tmp_path, fault):
+    seed = {"loses its answer": 67, "is not passed on": 68}[fault]
+    image = archive.add(seed).SOPInstanceUID
+    datastore, stored = open_archive("cache", gateway.url), len(archive.segmentations())
+    gateway.fault, gateway.broken = fault, "nothing"
+    if fault == "loses its answer":
+        submit(datastore, tmp_path, image, archive.clips[image], [1])
+    else:
+        with pytest.raises(HTTPException, match="the archive did not take it"):
+            submit(datastore, tmp_path, image, archive.clips[image], [1])
+        gateway.fault = None
+        submit(datastore, tmp_path, image, archive.clips[image], [1])
+    datastore._look(at_once=True)
+    info = datastore.get_label_info(image, "final")
+    assert (info["annotated_frames"], info["version"]) == ([1], 1 if fault == "loses its answer" else 2)
+    assert len(archive.segmentations()) == stored + 1
 
 
 @needs_orthanc
@@ -445,6 +686,27 @@ def add_seg(archive, folder, image, frames, **changes):
         setattr(seg, keyword, value)
     seg.save_as(folder / "elsewhere.dcm")
     assert archive.send("POST", "/instances", data=(folder / "elsewhere.dcm").read_bytes()).status_code == 200
+    return seg.SOPInstanceUID
+
+
+@needs_orthanc
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"Rows": 20_000}, "It is damaged, or does not fit its cine."),
+        ({"PixelData": b"\0\0"}, "It is damaged, or does not fit its cine."),
+        ({"SegmentationType": "FRACTIONAL"}, "no coronary arteries in frames of one cine."),
+    ],
+)
+def test_a_segmentation_that_cannot_be_read_is_told_once(archive, open_archive, tmp_path, caplog, changes, line):
+    image = next(iter(archive.clips))
+    datastore = open_archive("cache")
+    caplog.clear()
+    uid = add_seg(archive, tmp_path, image, [1], **changes)
+    for _ in range(2):
+        datastore._look(at_once=True)
+    assert [record.getMessage() for record in caplog.records] == [f"{uid} in the archive is left out: {line}"]
+    archive.remove(uid)
 
 
 @needs_orthanc
@@ -498,10 +760,9 @@ def test_a_segmentation_that_does_not_fit_keeps_none_away(archive, open_archive,
 @needs_orthanc
 def test_a_segmentation_may_come_before_its_cine(archive, open_archive, tmp_path):
     image = archive.add(53).SOPInstanceUID
-    stored = archive.send("POST", "/tools/lookup", data=image).json()[0]["ID"]
     other = archive.add(54, lambda cine: setattr(cine, "StudyInstanceUID", of_study(archive, image)))
     datastore = open_archive("cache")
-    assert archive.send("DELETE", f"/instances/{stored}").status_code == 200
+    archive.remove(image)
     add_seg(archive, tmp_path, image, [1])
     assert annotated(datastore, other.SOPInstanceUID) is None
     archive.send("POST", "/instances", data=archive.sources[image].read_bytes())

@@ -1,16 +1,20 @@
 """Labels of frames as DICOM segmentation objects: what goes in comes out, and the object is as the standard says."""
 
+import copy
 import shutil
 import subprocess
+import time
+from datetime import datetime, timezone
 
 import numpy as np
 import pydicom
 import pytest
 from angioseg.cine import CineError
-from angioseg.cine.dicom_seg import read_dicom_seg, write_dicom_seg
+from angioseg.cine.dicom_seg import read_dicom_seg, time_of_content, write_dicom_seg
 from angioseg.simulation import simulate_clip, write_xa_dicom
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.sequence import Sequence
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,15 @@ def test_a_cine_that_is_not_dicom_is_refused(tmp_path):
         write_dicom_seg(tmp_path / "seg.dcm", tmp_path / "run.nrrd", np.ones((5, 37, 35), np.uint8), [0])
 
 
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SOPInstanceUID", "Rows"])
+def test_a_cine_that_lacks_what_any_image_has_is_refused(source, tmp_path, keyword):
+    cine = pydicom.dcmread(source)
+    del cine[keyword]
+    with pytest.raises(CineError, match=f"its cine has no {keyword}"):
+        write_dicom_seg(tmp_path / "seg.dcm", cine, np.ones((5, 37, 35), np.uint8), [0])
+    assert list(tmp_path.iterdir()) == []
+
+
 def changed(path, change):
     seg = pydicom.dcmread(path)
     change(seg)
@@ -92,6 +105,97 @@ def two_cines(seg):
 def same_frame_twice(seg):
     groups = seg.PerFrameFunctionalGroupsSequence[1]
     groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber = 1
+
+
+def two_segments(path, masks):
+    """Write another segmentation: its coronary segments are in turn in the frames of a cine."""
+    seg = pydicom.dcmread(path)
+    frames = list(seg.PerFrameFunctionalGroupsSequence)
+    del seg.SharedFunctionalGroupsSequence[0].SegmentIdentificationSequence
+    seg.SegmentSequence = Sequence([copy.deepcopy(seg.SegmentSequence[0]) for _ in masks])
+    groups = []
+    for number, segment in enumerate(seg.SegmentSequence, 1):
+        segment.SegmentNumber = number
+        for frame in copy.deepcopy(frames):
+            identified = pydicom.Dataset()
+            identified.ReferencedSegmentNumber = number
+            frame.SegmentIdentificationSequence = Sequence([identified])
+            groups.append(frame)
+    seg.PerFrameFunctionalGroupsSequence = Sequence(groups)
+    seg.NumberOfFrames = len(groups)
+    bits = np.packbits(np.concatenate(masks).ravel(), bitorder="little").tobytes()
+    seg.PixelData = bits + b"\0" * (len(bits) % 2)
+    seg.save_as(path)
+
+
+def test_the_segments_of_a_frame_are_joined(source, tmp_path):
+    left, right = (np.random.default_rng(0).random((2, 2, 37, 35)) < 0.2).astype(np.uint8)
+    write_dicom_seg(tmp_path / "seg.dcm", source, np.ones((5, 37, 35), np.uint8), [1, 3])
+    two_segments(tmp_path / "seg.dcm", [left, right])
+    seg = read_dicom_seg(tmp_path / "seg.dcm")
+    assert seg.frames == [1, 3]
+    assert np.array_equal(seg.masks, left | right)
+
+
+@pytest.fixture
+def in_zone(monkeypatch):
+    """Sets this machine's time zone."""
+
+    def choose(zone):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield choose
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("date", "clock", "offset", "made"),
+    [
+        ("20260701", "120000.25", "+0200", "20260701100000.250000"),
+        ("20260701", "120000.25", "-0330", "20260701153000.250000"),
+        ("20260701", "003000", "+0100", "20260630233000.000000"),
+        ("20260701", "120000", None, "20260701100000.000000"),  # this machine's zone: Berlin, in summer
+        ("20260101", "12", "", "20260101110000.000000"),
+        ("20260101", "1200", "CET", "20260101110000.000000"),
+        ("20260101", "", "+0000", "20260101000000.000000"),
+        ("", "120000", "+0000", ""),
+        ("20261301", "120000", "+0000", ""),
+        ("00010101", "000000", "+1400", ""),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_when_it_was_made_is_told_in_utc(source, tmp_path, in_zone, date, clock, offset, made):
+    in_zone("Europe/Berlin")
+    write_dicom_seg(tmp_path / "seg.dcm", source, np.ones((5, 37, 35), np.uint8), [0])
+
+    def at(seg):
+        seg.ContentDate, seg.ContentTime, seg.TimezoneOffsetFromUTC = date, clock, offset
+        if offset is None:
+            del seg.TimezoneOffsetFromUTC
+
+    assert read_dicom_seg(changed(tmp_path / "seg.dcm", at)).made == made
+
+
+@pytest.mark.parametrize(
+    ("zone", "of_cine", "written"),
+    [
+        ("UTC", None, "+0000"),
+        ("Asia/Kolkata", None, "+0530"),
+        ("America/Caracas", None, "-0400"),
+        ("UTC", "-0330", "-0330"),  # it holds for the study's date and time too, which are the cine's
+    ],
+)
+def test_its_time_zone_is_written(source, tmp_path, in_zone, zone, of_cine, written):
+    in_zone(zone)
+    shutil.copy(source, tmp_path / "run.dcm")
+    if of_cine:
+        changed(tmp_path / "run.dcm", lambda cine: setattr(cine, "TimezoneOffsetFromUTC", of_cine))
+    before = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S.%f")
+    write_dicom_seg(tmp_path / "seg.dcm", tmp_path / "run.dcm", np.ones((5, 37, 35), np.uint8), [0])
+    assert pydicom.dcmread(tmp_path / "seg.dcm").TimezoneOffsetFromUTC == written
+    assert before <= read_dicom_seg(tmp_path / "seg.dcm").made <= time_of_content()
 
 
 @pytest.mark.parametrize("change", [another_organ, no_sources, two_cines, same_frame_twice])

@@ -5,9 +5,10 @@ frame of the cine that it was derived from instead (PS3.3 A.51 and C.7.6.16.2.6,
 are in it, those without a vessel too.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone, tzinfo
 from os import PathLike
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from angioseg.cine.atomic import replacing
 from angioseg.cine.cine import CineError
 from angioseg.cine.limits import check_size
 
-__all__ = ["CORONARY_ARTERY", "DicomSeg", "read_dicom_seg", "time_of_content", "write_dicom_seg"]
+__all__ = ["CORONARY_ARTERY", "OF_CINE", "DicomSeg", "read_dicom_seg", "time_of_content", "write_dicom_seg"]
 
 CORONARY_ARTERY = "41801008"
 """What the segment is, in SNOMED CT."""
@@ -44,6 +45,21 @@ _PATIENT_AND_STUDY = (
 )
 _MAY_BE_EMPTY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
 _MAY_BE_EMPTY += ("AccessionNumber", "ReferringPhysicianName")
+_MUST_BE_THERE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID", "Rows", "Columns")
+OF_CINE = (
+    *_PATIENT_AND_STUDY,
+    *_MUST_BE_THERE,
+    "NumberOfFrames",
+    "TimezoneOffsetFromUTC",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+    "PatientOrientation",
+)
+"""What of a cine goes into the segmentation of it."""
+
+
+_TIME = "%Y%m%d%H%M%S.%f"
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class DicomSeg:
     Attributes:
         uid: its own SOP instance UID.
         source: that of the cine.
-        made: its content date and time, as DICOM writes them; they sort as text.
+        made: its content date and time in UTC, as DICOM writes them; they sort as text. "" where it has none.
         masks: (n, H, W) uint8, 1 = vessel.
         frames: the n frames of the cine that it labels, from 0.
     """
@@ -66,13 +82,13 @@ class DicomSeg:
 
 
 def write_dicom_seg(
-    path: str | PathLike, source: str | PathLike, mask: np.ndarray, annotated_frames: Iterable[int]
+    path: str | PathLike, source: str | PathLike | Dataset, mask: np.ndarray, annotated_frames: Iterable[int]
 ) -> str:
     """Save a label as a DICOM segmentation object: a new series in the study of its cine.
 
     Args:
         path: the file.
-        source: DICOM file of the cine.
+        source: DICOM file of the cine, or its values of :data:`OF_CINE`.
         mask: (T, H, W), 1 = vessel.
         annotated_frames: numbers of the labelled frames, from 0; the others are left out.
 
@@ -80,13 +96,12 @@ def write_dicom_seg(
         Its SOP instance UID.
 
     Raises:
-        CineError: when the source is no DICOM file, the mask does not fit it, no frame is labelled, or the file cannot
-            be written.
+        CineError: when the source is no DICOM file or lacks what any image has, the mask does not fit it, no frame is
+            labelled, or the file cannot be written.
     """
-    try:
-        cine = pydicom.dcmread(source, stop_before_pixels=True)
-    except (OSError, pydicom.errors.InvalidDicomError) as error:
-        raise CineError(f"{source}: is not DICOM: only its labels can be saved as a DICOM segmentation") from error
+    cine = source if isinstance(source, Dataset) else _header(source)
+    if missing := [name for name in _MUST_BE_THERE if not cine.get(name)]:
+        raise CineError(f"{path}: its cine has no {missing[0]}: the file is damaged")
     frames = sorted({int(frame) for frame in annotated_frames})
     shape = (int(cine.get("NumberOfFrames") or 1), cine.Rows, cine.Columns)
     if mask.shape != shape or not frames or not 0 <= frames[0] <= frames[-1] < shape[0]:
@@ -102,6 +117,13 @@ def write_dicom_seg(
     with replacing(Path(path)) as temporary:
         seg.save_as(temporary, write_like_original=False)
     return str(seg.SOPInstanceUID)
+
+
+def _header(source: str | PathLike) -> Dataset:
+    try:
+        return pydicom.dcmread(source, stop_before_pixels=True)
+    except (OSError, pydicom.errors.InvalidDicomError) as error:
+        raise CineError(f"{source}: is not DICOM: only labels of DICOM can be saved as a DICOM segmentation") from error
 
 
 def read_dicom_seg(path: str | PathLike) -> DicomSeg | None:
@@ -122,20 +144,24 @@ def read_dicom_seg(path: str | PathLike) -> DicomSeg | None:
         if seg.get("SOPClassUID") != SegmentationStorage or seg.get("SegmentationType") != "BINARY":
             return None
         segments = [one.SegmentNumber for one in seg.SegmentSequence if _is_coronary(one)]
-        sources, frames, places = set(), [], []
+        sources, places = set(), {}
         for place, groups in enumerate(seg.PerFrameFunctionalGroupsSequence):
-            if _group(seg, groups, "SegmentIdentificationSequence").ReferencedSegmentNumber not in segments:
+            segment = _group(seg, groups, "SegmentIdentificationSequence").ReferencedSegmentNumber
+            if segment not in segments:
                 continue
             named = _group(seg, groups, "DerivationImageSequence").SourceImageSequence[0]
             sources.add(str(named.ReferencedSOPInstanceUID))
-            frames.append(int(named.get("ReferencedFrameNumber", 1)) - 1)
-            places.append(place)
+            # Left and right coronaries may be segments of their own: together they are the vessels of a frame.
+            of_frame = places.setdefault(int(named.get("ReferencedFrameNumber", 1)) - 1, {})
+            if of_frame.setdefault(segment, place) != place:
+                return None
         check_size(path, int(seg.NumberOfFrames), seg.Rows, seg.Columns, 1)
-        if len(sources) != 1 or len(set(frames)) != len(frames) or min(frames) < 0:
+        frames = list(places)
+        if len(sources) != 1 or min(frames) < 0:
             return None
-        masks = seg.pixel_array.reshape(int(seg.NumberOfFrames), seg.Rows, seg.Columns)[places]
-        made = f"{seg.get('ContentDate', '')}{seg.get('ContentTime', '')}"
-        return DicomSeg(str(seg.SOPInstanceUID), sources.pop(), made, masks.astype(np.uint8), frames)
+        pixels = seg.pixel_array.reshape(int(seg.NumberOfFrames), seg.Rows, seg.Columns)
+        masks = np.stack([pixels[list(of_frame.values())].max(axis=0) for of_frame in places.values()])
+        return DicomSeg(str(seg.SOPInstanceUID), sources.pop(), _made(seg), masks.astype(np.uint8), frames)
     except CineError:
         raise
     except LookupError:
@@ -145,8 +171,28 @@ def read_dicom_seg(path: str | PathLike) -> DicomSeg | None:
 
 
 def time_of_content() -> str:
-    """Now, as a content date and time: comparable with :attr:`DicomSeg.made`."""
-    return datetime.now().strftime("%Y%m%d%H%M%S.%f")
+    """Now, in UTC: comparable with :attr:`DicomSeg.made`."""
+    return datetime.now(timezone.utc).strftime(_TIME)
+
+
+def _made(seg: Dataset) -> str:
+    """When a segmentation was made; times of different zones are comparable in UTC alone."""
+    date, clock = str(seg.get("ContentDate") or ""), str(seg.get("ContentTime") or "")
+    whole, _, fraction = clock.partition(".")
+    try:
+        local = datetime.strptime(f"{date}{whole:0<6}.{fraction or 0}", _TIME)
+        return local.replace(tzinfo=_zone(seg)).astimezone(timezone.utc).strftime(_TIME)
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def _zone(dataset: Dataset) -> tzinfo | None:
+    """The time zone that a dataset names; None, that of this machine, where it names none."""
+    named = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", str(dataset.get("TimezoneOffsetFromUTC") or "").strip())
+    if named is None or int(named[2]) > 14:
+        return None
+    offset = timedelta(hours=int(named[2]), minutes=int(named[3]))
+    return timezone(-offset if named[1] == "-" else offset)
 
 
 def _is_coronary(segment: Dataset) -> bool:
@@ -163,7 +209,8 @@ def _group(seg: Dataset, groups: Dataset, name: str) -> Dataset:
 
 def _new(cine: Dataset) -> FileDataset:
     """All that does not depend on the label."""
-    now = time_of_content()
+    # In the cine's time zone: it holds for the study's date and time too.
+    now = datetime.now(timezone.utc).astimezone(_zone(cine))
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SegmentationStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -179,8 +226,9 @@ def _new(cine: Dataset) -> FileDataset:
     seg.SeriesInstanceUID = generate_uid()
     seg.SeriesNumber, seg.InstanceNumber = 300, 1
     seg.SeriesDescription = "AngioSeg: coronary arteries"
-    seg.SeriesDate = seg.ContentDate = now[:8]
-    seg.SeriesTime = seg.ContentTime = now[8:]
+    seg.SeriesDate = seg.ContentDate = now.strftime("%Y%m%d")
+    seg.SeriesTime = seg.ContentTime = now.strftime("%H%M%S.%f")
+    seg.TimezoneOffsetFromUTC = now.strftime("%z")[:5]
     seg.Manufacturer = seg.ManufacturerModelName = "AngioSeg"
     seg.DeviceSerialNumber, seg.SoftwareVersions = "0", angioseg.__version__
     seg.ImageType = ["DERIVED", "PRIMARY"]
