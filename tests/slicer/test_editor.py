@@ -85,10 +85,11 @@ def saved(connected, makeCine, tmp_path):
     return saveScene(slicer.mrmlScene, tmp_path / "saved")
 
 
-def load(path):
-    slicer.mrmlScene.SetRootDirectory(str(path.parent))
-    slicer.mrmlScene.SetURL(str(path))
-    assert slicer.mrmlScene.Connect()
+def load(path, add=False):
+    scene = slicer.mrmlScene
+    scene.SetRootDirectory(str(path.parent))
+    scene.SetURL(str(path))
+    assert scene.Import() if add else scene.Connect()
 
 
 def test_the_editor_works_on_the_cine_that_a_scene_brings(saved, connected, editor):
@@ -109,9 +110,7 @@ def test_a_scene_that_is_added_brings_its_choice(saved, connected, makeCine):
     slicer.mrmlScene.Clear()
     makeCine(3, name="run 3")
     connected.ui.cineSelector.choose("run 3")
-    slicer.mrmlScene.SetRootDirectory(str(saved.parent))
-    slicer.mrmlScene.SetURL(str(saved))
-    assert slicer.mrmlScene.Import()
+    load(saved, add=True)
     connected.look()
     assert reading(connected).cine.name == "run 2"
     assert connected.ui.cineSelector.currentNode() is reading(connected).cine.proxy
@@ -125,9 +124,7 @@ def test_a_scene_that_is_added_brings_a_cine_that_is_not_segmented(connected, ma
     slicer.mrmlScene.Clear()
     makeCine(3, name="run 3")
     connected.ui.cineSelector.choose("run 3")
-    slicer.mrmlScene.SetRootDirectory(str(path.parent))
-    slicer.mrmlScene.SetURL(str(path))
-    assert slicer.mrmlScene.Import()
+    load(path, add=True)
     connected.look()
     assert reading(connected).cine.name == "run 2"
     connected.press("thisFrameButton")
