@@ -5,7 +5,7 @@ import pytest
 from angioseg.simulation import Lesion, SimulationError, simulate_clip
 from angioseg.simulation.anatomy import grow_tree
 from angioseg.simulation.contrast import arrival_times, random_bolus
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 # Without shrinking: a clip costs seconds.
@@ -14,6 +14,7 @@ SMALL = {"frames": 6, "size": (160, 160), "fps": 15.0}
 
 
 @FEW
+@example(seed=1094, severity=0.2844416626531221, at=29.978755160061052, length=12.5)  # no sample near either end
 @given(
     seed=st.integers(0, 10**6),
     severity=st.floats(0.1, 0.9),
@@ -29,7 +30,8 @@ def test_the_stenosis_asked_for_is_the_one_measured(seed, severity, at, length):
     left = narrowed.centrelines.diameter_mm[samples] / healthy.centrelines.diameter_mm[samples]
     assert left.min() == pytest.approx(1 - severity, abs=0.06 * severity)  # samples may miss the middle
     assert mm[np.argmin(left)] == pytest.approx(at, abs=0.71)
-    assert (mm[left < 0.999][-1] - mm[left < 0.999][0]) == pytest.approx(length, abs=1.5)
+    within = mm[left < 1 - 1e-4 * severity]
+    assert within[-1] - within[0] == pytest.approx(length, abs=1.6)  # a sample each 0.71 mm, at both ends
     # In pixels too: the same share in every frame.
     pixels = narrowed.centrelines.diameter_px[:, samples] / healthy.centrelines.diameter_px[:, samples]
     np.testing.assert_allclose(pixels, np.broadcast_to(left, pixels.shape), rtol=1e-4)
