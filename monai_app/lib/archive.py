@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,9 @@ _PAGE = 100
 _STUDIES = 20
 """Studies that are asked about at once: an address has its length."""
 
+_REFUSED = (400, 404, 405, 501)
+"""Answers to a search that an archive does not know."""
+
 _CONNECT_S = 4.0
 _SEARCH_S = 15.0
 """From the first byte of a search's answer, or from none, to its last."""
@@ -48,7 +51,7 @@ _AGAIN = urllib3.Retry(
     connect=2,
     read=0,
     other=0,
-    status=2,
+    status=1,
     status_forcelist=(429, 503),
     raise_on_status=False,
     respect_retry_after_header=False,
@@ -125,14 +128,28 @@ class Archive:
             return [one for filter in filters for one in self._in_all_series(filter, (SegmentationStorage,))]
 
     def where(self, uid: str) -> Instance | None:
-        """Where the instance of a UID lies; None when the archive has none."""
+        """Where the instance of a UID lies; None when the archive has none.
+
+        Raises:
+            NotImplementedError: when the archive does not search for that.
+        """
         query = {"search_filters": {"SOPInstanceUID": uid}, "fields": _FIELDS, "limit": _PAGE}
+        refused = None
         with _told():
-            # One page: an archive that does not know this filter has its whole content to tell.
-            for one in self._client.search_for_instances(**query):
-                found = self._uids(one, (_STUDY, _SERIES, _INSTANCE))
-                if found and found[2] == uid:
-                    return Instance(*found, _shape(one))
+            try:
+                # One page: an archive that does not know this filter has its whole content to tell.
+                answers = self._client.search_for_instances(**query)
+            except requests.HTTPError as error:
+                if error.response.status_code not in _REFUSED:
+                    raise
+                refused = error
+            else:
+                for one in answers:
+                    found = self._uids(one, (_STUDY, _SERIES, _INSTANCE))
+                    if found and found[2] == uid:
+                        return Instance(*found, _shape(one))
+        if refused is not None:
+            raise NotImplementedError from refused
         return None
 
     def forget(self, series: str):
@@ -181,8 +198,10 @@ class Archive:
                 raise Unreachable("The archive did not take the segmentation object.")
         except Unreachable:
             # An answer that is late, or is lost on the way, says nothing of what has become of the object.
-            if self.where(str(dataset.SOPInstanceUID)) is None:
-                raise
+            with suppress(NotImplementedError):
+                if self.where(str(dataset.SOPInstanceUID)) is not None:
+                    return
+            raise
 
     def _finds_both(self, studies: list[str]) -> bool:
         """Whether one search finds what is in any of several studies: the standard says so, and not every archive."""
@@ -200,7 +219,7 @@ class Archive:
         return [
             one
             for (study, series), about in found
-            for kind, one in self._in_series(study, series, _value(about, "00201209"))
+            for kind, one in self._in_series(study, series, _count(about))
             if kind in (None, *kinds)
         ]
 
@@ -213,7 +232,10 @@ class Archive:
                 (_value(one, "00080016"), Instance(study, series, uid, _shape(one)))
                 for (uid,), one in self._search(self._client.search_for_instances, (_INSTANCE,), count, **where)
             ]
-            self._series[series] = (study, count), found
+            if count is not None and len(found) >= count:
+                self._series[series] = (study, count), found
+            else:  # less than all: the next search may tell more
+                self.forget(series)
         return found
 
     def _search(
@@ -302,6 +324,8 @@ def _read(raw: urllib3.HTTPResponse, ends: float) -> bytes:
                 raise requests.ReadTimeout
     except urllib3.exceptions.HTTPError as error:
         raise requests.ConnectionError(error) from error
+    if raw.length_remaining:
+        raise requests.ConnectionError("the answer broke off")
     return b"".join(parts)
 
 
@@ -331,6 +355,14 @@ def _shape(dataset: dict) -> tuple[int, int, int] | None:
     frames, rows, columns = (_value(dataset, tag) for tag in ("00280008", "00280010", "00280011"))
     try:
         return int(frames or 1), int(rows), int(columns)
+    except (TypeError, ValueError):
+        return None
+
+
+def _count(series: dict) -> int | None:
+    """How many instances a series has, where the archive tells it; as a number or, as JSON may hold it, as text."""
+    try:
+        return int(_value(series, "00201209"))
     except (TypeError, ValueError):
         return None
 

@@ -29,6 +29,8 @@ logger = logging.getLogger("angioseg.server")
 
 _FINAL = DefaultLabelTag.FINAL.value
 _HERE = "here:"
+_FETCHES_S = 30.0
+"""For the segmentations of one look; the others come with the next."""
 
 
 def cache_folder(url: str) -> Path:
@@ -68,6 +70,8 @@ class PacsDatastore(CineDatastore):
         self._saving = threading.Lock()  # final labels are stored one after the other
         self._asking = threading.Lock()
         self._asker: int | None = None  # the thread that looks through the archive
+        self._seen = ""  # when the last look began that found all
+        self._elsewhere: set[str] = set()  # cines that only other search filters find
         self._looked_at = -float("inf")  # what was wanted before then is answered
         self._answers = True  # the archive, at the last look
         self._not_given: set[str] = set()
@@ -94,7 +98,10 @@ class PacsDatastore(CineDatastore):
         """
         if not self._is_there(image_id) and self._may_ask():
             # Its series may have as many instances as before: another of them was removed.
-            found = self._archive.where(image_id) if is_uid(image_id) else None
+            try:
+                found = self._archive.where(image_id) if is_uid(image_id) else None
+            except NotImplementedError:
+                return super().image_path(image_id)
             if found is None:
                 return ""
             self._archive.forget(found.series)
@@ -174,14 +181,15 @@ class PacsDatastore(CineDatastore):
         """
         if label_tag != _FINAL:
             return super().save_label(image_id, label_filename, label_tag, label_info)
+        # What others have stored meanwhile is joined, not displaced. Before the lock: who waits for it has looked, too.
+        self._look(at_once=True)
         with self._saving:
-            # What others have stored meanwhile is joined, not displaced.
-            self._look(at_once=True)
             self.get_image_uri(image_id)  # fetched before anybody has to wait for it
             with self._mutex:
                 super().save_label(image_id, label_filename, label_tag, label_info)
                 made = time_of_content()
-                self._know(f"{_HERE}{image_id}", image_id, made, stored=False)
+                # What was not seen is not older than it.
+                self._know(f"{_HERE}{image_id}", image_id, made if self._answers else self._seen, stored=False)
             if not settings.MONAI_LABEL_DATASTORE_READ_ONLY:
                 try:
                     self._store(image_id)
@@ -251,9 +259,12 @@ class PacsDatastore(CineDatastore):
 
     def _look_through(self) -> float:
         """Look through the archive and the labels here; until when what was wanted is answered by that."""
-        began = time.monotonic()
+        began, began_at = time.monotonic(), time_of_content()
         try:
-            self._instances = {one.uid: one for one in self._archive.cines()}
+            found = {one.uid: one for one in self._archive.cines()}
+            if not found and self._instances and self._has(next(iter(self._instances))):
+                raise Unreachable("The archive told of no cine, and has some.")
+            self._instances = found
             self._answers = True
             self._remove_gone()
         except HTTPException as error:
@@ -263,30 +274,52 @@ class PacsDatastore(CineDatastore):
         try:
             if self._answers:
                 self._take_segs()
+                self._seen = began_at
                 return began
         except HTTPException as error:
+            self._answers = False  # a label that is stored now would displace what was not seen
             logger.warning("%s New labels in it are not seen.", error.detail)
         return time.monotonic()  # who waited meanwhile would wait in vain as long again
 
     def _remove_gone(self):
         """Remove the files of cines that the archive no longer has; their labels stay."""
         for file in Path(self._datastore_path).glob("*.dcm"):
-            if is_uid(file.stem) and file.stem not in self._instances:
-                with suppress(OSError):  # somebody may read it: at the next look, then
-                    file.unlink()
+            uid = file.stem
+            if is_uid(uid) and uid not in self._instances and uid not in self._elsewhere:
+                # Another server's filter may find it.
+                if self._has(uid):
+                    self._elsewhere.add(uid)
+                else:
+                    with suppress(OSError):  # somebody may read it: at the next look, then
+                        file.unlink()
+
+    def _has(self, uid: str) -> bool:
+        """Whether the archive has an instance, as far as it can be asked."""
+        try:
+            return self._archive.where(uid) is not None
+        except (HTTPException, NotImplementedError):
+            return True
 
     def _take_segs(self):
         """Make labels of the segmentations that came to the archive since the last look."""
         waiting = {uid for uid, source in self._waiting.items() if source not in self._instances}
-        known = {*self._known(), *self._not_given, *waiting}
         studies = sorted({one.study for one in self._instances.values()})
-        new = [one for one in self._archive.segmentations(studies) if one.uid not in known]
-        segs = [(one.uid, seg) for one in new if (seg := self._fetch_seg(one)) is not None]
+        found = self._archive.segmentations(studies)
+        # Read after that: what this server stored while the archive was asked is known now.
+        known = {*self._known(), *self._not_given, *waiting}
+        new = [one for one in found if one.uid not in known]
+        ends, segs = time.monotonic() + _FETCHES_S, []
+        while new and time.monotonic() < ends:
+            one = new.pop(0)
+            if (seg := self._fetch_seg(one)) is not None:
+                segs.append((one.uid, seg))
         for uid, seg in sorted(segs, key=lambda item: item[1].made):
             if seg.source in self._instances:
                 self._take(uid, seg)
             else:
                 self._waiting[uid] = seg.source
+        if new:
+            raise Unreachable("The archive does not give its segmentations in time.")
 
     def _fetch_seg(self, instance: Instance) -> DicomSeg | None:
         """A segmentation of a cine; what is none is known from then on."""

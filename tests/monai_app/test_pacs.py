@@ -25,7 +25,7 @@ from angioseg.serve import start_server
 from angioseg.simulation import simulate_clip, write_xa_dicom
 from fastapi import HTTPException
 from lib import pacs
-from lib.archive import Archive
+from lib.archive import Archive, Unreachable
 from lib.datastore import CineDatastore
 from lib.pacs import PacsDatastore
 from monailabel.config import settings
@@ -336,6 +336,8 @@ class Gateway(BaseHTTPRequestHandler):
         fault = self.server.fault if self.server.broken in self.path else None
         if fault == "hangs":
             self.server.released.wait(100)
+        elif fault == "says nothing":
+            self.begin(200, {"Content-Type": "application/dicom+json", "Content-Length": "1000"})
         elif fault in ("breaks off", "drips"):
             self.begin(200, {"Content-Type": "multipart/related", "Content-Length": "1000"})
             self.wfile.write(b"half")
@@ -856,3 +858,136 @@ def test_an_archive_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch)
         pass
     assert "The archive cannot be reached. --studies takes a folder" in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+@needs_orthanc
+@pytest.mark.parametrize("fault", ["says nothing", lambda found: ([], {})], ids=["breaks off", "tells of none"])
+def test_an_empty_answer_is_not_an_empty_archive(archive, open_archive, gateway, tmp_path, fault):
+    image = next(iter(archive.clips))
+    datastore = open_archive("cache", gateway.url)
+    file = Path(datastore.get_image_uri(image))
+    gateway.fault, gateway.broken = fault, "/series?Modality"
+    datastore._look(at_once=True)
+    assert set(datastore.list_images()) == set(archive.clips)
+    assert file.exists()
+
+
+@needs_orthanc
+def test_the_file_of_a_cine_that_another_filter_finds_stays(archive, open_archive):
+    image = next(iter(archive.clips))
+    datastore = open_archive("cache")
+    file = Path(datastore.get_image_uri(image))
+    # As a server that is started with another filter.
+    datastore._archive._filters, datastore._instances = [{"Modality": "RF"}], {}
+    datastore._look(at_once=True)
+    assert image not in datastore.list_images()
+    assert file.exists()
+
+
+def as_text(found):
+    for one in found:
+        if "00201209" in one:
+            one["00201209"]["Value"] = [str(one["00201209"]["Value"][0])]
+    return found, {}
+
+
+@needs_orthanc
+def test_a_number_may_be_written_as_text(archive, open_archive, gateway):
+    gateway.fault = as_text
+    assert set(open_archive("cache", gateway.url).list_images()) == set(archive.clips)
+
+
+@needs_orthanc
+def test_a_short_answer_is_not_kept(archive, open_archive, gateway):
+    gateway.fault, gateway.broken = lambda found: ([], {}), "/instances?"
+    datastore = open_archive("cache", gateway.url)
+    assert datastore.list_images() == []
+    gateway.fault = None
+    datastore._look(at_once=True)
+    assert set(datastore.list_images()) == set(archive.clips)
+
+
+@needs_orthanc
+@pytest.mark.parametrize("status", [400, 501])
+def test_an_archive_need_not_search_by_instance(archive, open_archive, gateway, status):
+    datastore = open_archive("cache", gateway.url)
+    new = archive.add(160 + status).SOPInstanceUID
+    gateway.fault, gateway.broken = status, "SOPInstanceUID="
+    try:
+        assert datastore.image_path(new)
+    finally:
+        archive.remove(new)
+        del archive.clips[new]
+
+
+@pytest.fixture
+def look_while_storing(monkeypatch):
+    """Another thread looks through the archive, and is at the segmentations, while a label is stored.
+
+    Gives a function that starts it with a store's next label, and one that lets it go on.
+    """
+    search, header = Archive.segmentations, Archive.header
+    asking, stored, lookers = threading.Event(), threading.Event(), []
+
+    def slow(self, studies):
+        if threading.current_thread() in lookers:
+            asking.set()
+            stored.wait(20)
+        return search(self, studies)
+
+    def begin(datastore):
+        def looked(self, instance, keywords):
+            found = header(self, instance, keywords)
+            lookers.append(threading.Thread(target=datastore._look, args=(True,)))
+            lookers[0].start()
+            asking.wait(20)
+            return found
+
+        monkeypatch.setattr(Archive, "segmentations", slow)
+        monkeypatch.setattr(Archive, "header", looked)
+
+    def end():
+        stored.set()
+        lookers[0].join()
+
+    return begin, end
+
+
+@needs_orthanc
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_label_that_was_just_stored_is_none_from_elsewhere(
+    archive, open_archive, tmp_path, look_while_storing, removed
+):
+    image = archive.add(150 + removed).SOPInstanceUID
+    datastore = open_archive("cache")
+    begin, end = look_while_storing
+    begin(datastore)
+    submit(datastore, tmp_path, image, archive.clips[image], [1])
+    if removed:
+        datastore.remove_label(image, "final")
+    end()
+    labels = datastore._datastore.objects[image].labels
+    assert [label.info["version"] for label in labels.values()] == ([] if removed else [1])
+
+
+@needs_orthanc
+@pytest.mark.parametrize("what", ["cines", "segmentations"])
+def test_what_was_not_seen_is_joined_when_it_is(archive, open_archive, tmp_path, monkeypatch, what):
+    image = archive.add(152 + len(what)).SOPInstanceUID
+    clip = archive.clips[image]
+    first, second = open_archive("first"), open_archive("second")
+    submit(second, tmp_path, image, clip, [1])
+
+    def label():
+        write_label(tmp_path / "label.nrrd", clip.vessels, clip.times_ms, [2])
+        first.save_label(image, str(tmp_path / "label.nrrd"), "final", {})
+
+    def refuse(*_):
+        raise Unreachable("The archive cannot be reached.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, what, refuse)
+        with pytest.raises(Unreachable):
+            label()
+    label()  # as the answer advises
+    assert annotated(first, image) == annotated(second, image) == [1, 2]
