@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from angioseg.cine import Cine, CineError, is_cine, read_cine, read_label, write_label
 from angioseg.cine.atomic import replacing
-from angioseg.cine.find import FRAME_FOLDERS
+from angioseg.cine.find import frame_folders
 from angioseg.cine.suffixes import RESULT_ENDINGS, cine_suffix
 from angioseg.paths import MODELS
 from fastapi import HTTPException
@@ -475,7 +475,7 @@ def _labelled_id(file: Path) -> str:
 def _is_frames_alone(path: Path) -> bool:
     """Whether a cine is a file, or a folder of which nothing else would go with its frames."""
     files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
-    return all(file.parent in (path, *(path / name for name in FRAME_FOLDERS)) and is_cine(file) for file in files)
+    return all(file.parent in frame_folders(path) and is_cine(file) for file in files)
 
 
 def _checked_info(info: dict) -> dict:

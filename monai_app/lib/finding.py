@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from angioseg.cine import is_cine
-from angioseg.cine.find import FRAME_FOLDERS
+from angioseg.cine.find import frame_folders
 from angioseg.cine.suffixes import cine_suffix
 from angioseg.paths import MODELS
 
@@ -59,8 +59,7 @@ class CineFolder:
         """Looks again only at what has changed: headers may have to be read."""
         state = _state(path)
         if path.is_dir():
-            inside = [folder for folder in (path, *(path / name for name in FRAME_FOLDERS)) if folder.is_dir()]
-            state = [(file.name, *_state(file)) for folder in inside for file in sorted(folder.iterdir())]
+            state = [(file.name, *_state(file)) for folder in frame_folders(path) for file in sorted(folder.iterdir())]
         kind = self._kinds.get(str(path))
         if kind is None or kind[0] != state:
             kind = self._kinds[str(path)] = (state, is_cine(path))

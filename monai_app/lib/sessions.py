@@ -34,7 +34,7 @@ class CheckedSessions(Sessions):
             return None
         try:
             found = super().get_session(session_id, False, fetch_cache)
-        except (OSError, ValueError, TypeError):  # half-written, when the disk was full
+        except (OSError, ValueError, TypeError):  # damaged: by an older server, which wrote in place
             found = None
         if found is None or time.time() > found.last_access_ts + found.expiry:
             return None

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["AngioSegError", "check_numbers", "check_sizes", "is_full", "mendable", "tell_in_one_line", "unwrapped"]
+__all__ = ["AngioSegError", "is_full", "mendable", "tell_in_one_line", "unwrapped"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
@@ -15,31 +15,6 @@ _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST
 
 class AngioSegError(Exception):
     """Wrong input or set-up. ``str(error)`` is one line for the user, printed without a traceback."""
-
-
-def check_numbers(**numbers: object) -> None:
-    """Refuse what is no whole number of at least 1.
-
-    Raises:
-        AngioSegError: for the first, by its name.
-    """
-    for name, number in numbers.items():
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise AngioSegError(f"{name} {number!r}: give a whole number of at least 1.")
-
-
-def check_sizes(**sizes: object) -> None:
-    """Refuse what is no size of a picture: two whole numbers of at least 1, rows and columns.
-
-    Raises:
-        AngioSegError: for the first, by its name.
-    """
-    for name, size in sizes.items():
-        try:
-            rows, columns = size
-            check_numbers(rows=rows, columns=columns)
-        except (TypeError, ValueError, AngioSegError):
-            raise AngioSegError(f"{name} {size!r}: give rows and columns, as [256,256].") from None
 
 
 def is_full(error: BaseException | None) -> bool:

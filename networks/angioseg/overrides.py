@@ -1,4 +1,4 @@
-"""What ``python -m monai.bundle run`` was told on its command line."""
+"""What the bundle's configs were told: values that none of them knows, and numbers that nothing can be done with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .errors import AngioSegError
 
-__all__ = ["check_overrides"]
+__all__ = ["check_numbers", "check_overrides", "check_sizes"]
 
 
 def check_overrides(argv: Sequence[str] | None = None) -> None:
@@ -47,6 +47,31 @@ def check_overrides(argv: Sequence[str] | None = None) -> None:
                 f"--{name}: the configs have no such value; "
                 + (f"did you mean --{meant[0]}?" if meant else "leave it out.")
             )
+
+
+def check_numbers(**numbers: object) -> None:
+    """Refuse what is no whole number of at least 1.
+
+    Raises:
+        AngioSegError: for the first, by its name.
+    """
+    for name, number in numbers.items():
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise AngioSegError(f"{name} {number!r}: give a whole number of at least 1.")
+
+
+def check_sizes(**sizes: object) -> None:
+    """Refuse what is no size of a picture: two whole numbers of at least 1, rows and columns.
+
+    Raises:
+        AngioSegError: for the first, by its name.
+    """
+    for name, size in sizes.items():
+        try:
+            rows, columns = size
+            check_numbers(rows=rows, columns=columns)
+        except (TypeError, ValueError, AngioSegError):
+            raise AngioSegError(f"{name} {size!r}: give rows and columns, as [256,256].") from None
 
 
 def _files(given: object) -> object:

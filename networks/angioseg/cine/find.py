@@ -8,11 +8,9 @@ from angioseg.cine.cine import CineError
 from angioseg.cine.suffixes import CINE_SUFFIXES, PICTURE, RESULT_ENDINGS, cine_suffix
 from angioseg.paths import DATASTORE, MODELS
 
-__all__ = ["FRAME_FOLDERS", "cine_name", "cine_path", "cines_in", "is_cine"]
+__all__ = ["cine_name", "cine_path", "cines_in", "frame_folders", "is_cine"]
 
-FRAME_FOLDERS = ("images", "frames")
-"""A cine's folder may hold its frames in one of these."""
-
+_FRAME_FOLDERS = ("images", "frames")
 _NO_CINES = ("labels", MODELS)
 
 
@@ -26,17 +24,20 @@ def is_cine(path: str | PathLike) -> bool:
     path = Path(path)
     try:
         if path.is_dir():
-            inner = (path / name for name in FRAME_FOLDERS)
-            found = map(_cine_files, (path, *filter(Path.is_dir, inner)))
-            return _are_frames(next(filter(None, found), []))
+            return _are_frames(next(filter(None, map(_cine_files, frame_folders(path))), []))
         return path.is_file() and _is_cine_file(path)
     except OSError:
         return False
 
 
+def frame_folders(path: Path) -> list[Path]:
+    """Where the frames of a cine may lie whose folder this is: there, or in its ``images`` or ``frames``."""
+    return [path, *filter(Path.is_dir, (path / name for name in _FRAME_FOLDERS))]
+
+
 def cine_path(path: PurePath) -> PurePath:
     """Where a cine lies whose frames lie at ``path``: of ``clip_0001/images`` clip_0001, of all others the path."""
-    return path.parent if path.name.lower() in FRAME_FOLDERS and path.parent.name else path
+    return path.parent if path.name.lower() in _FRAME_FOLDERS and path.parent.name else path
 
 
 def cine_name(path: Path) -> str:

@@ -6,7 +6,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from angioseg.cine.cine import Cine, CineError
-from angioseg.cine.find import FRAME_FOLDERS, cine_name
+from angioseg.cine.find import cine_name, frame_folders
 from angioseg.cine.order import natural_order
 from angioseg.cine.suffixes import CINE_SUFFIXES, DICOM, ITK, NRRD, PICTURE, VIDEO, cine_suffix
 
@@ -73,8 +73,7 @@ def _read_folder(path: Path) -> Cine:
     from angioseg.cine import dicom, pictures
 
     name = cine_name(path.resolve())
-    inner = (path / name for name in FRAME_FOLDERS)
-    for folder in (path, *filter(Path.is_dir, inner)):
+    for folder in frame_folders(path):
         files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
         files = sorted(filter(dicom.is_dicom, files), key=natural_order)
         frames = pictures.frame_files(folder)

@@ -9,7 +9,7 @@ import typer
 
 from angioseg.errors import AngioSegError
 
-from .output import output_folder, staging_folder
+from .output import check_free, output_folder, staging_folder
 from .progress import show_progress
 from .speaking import clear_errors, note, printable, warn
 
@@ -56,9 +56,7 @@ def _evaluate(
     if model is not None and len(model) > 2:
         raise typer.BadParameter("give one model or two.", param_hint="'--model'")
     with output_folder(out):
-        if not overwrite and (there := next((out / name for name in _FILES if (out / name).exists()), None)):
-            raise AngioSegError(f"{there}: is already there; give another folder, or --overwrite to replace it.")
-
+        check_free((out / name for name in _FILES), overwrite)
         from angioseg.data import clip_pairs
         from angioseg.evaluation import evaluate_clips, network_predictor, predict_frangi
         from angioseg.segmentation import Segmenter

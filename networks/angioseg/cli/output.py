@@ -3,13 +3,13 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from angioseg.errors import AngioSegError, is_full
 
-__all__ = ["output_folder", "staging_folder"]
+__all__ = ["check_free", "output_folder", "staging_folder"]
 
 
 @contextmanager
@@ -39,6 +39,19 @@ def output_folder(path: Path) -> Iterator[Path]:
         for folder in reversed(made):
             with suppress(OSError):
                 folder.rmdir()
+
+
+def check_free(files: Iterable[Path], overwrite: bool) -> None:
+    """Look, before the long work starts, whether results can be put where they go.
+
+    Raises:
+        AngioSegError: for the first name that a folder has, or a file that is not to be replaced.
+    """
+    for file in files:
+        if file.is_dir():
+            raise AngioSegError(f"{file}: is a folder; move it away.")
+        if file.exists() and not overwrite:
+            raise AngioSegError(f"{file}: is already there; give another folder, or --overwrite to replace it.")
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ import typer
 from angioseg.errors import AngioSegError
 from angioseg.paths import free_name
 
-from .output import output_folder, staging_folder
+from .output import check_free, output_folder, staging_folder
 from .progress import show_progress
 from .speaking import clear_errors, counted, printable, warn
 
@@ -88,7 +87,8 @@ def _segment(
             start = time.perf_counter()
             targets = {kind: out / f"{name}{ending}" for kind, (ending, _) in _FILES.items()}
             try:
-                _check_free(targets.values(), overwrite)
+                # Another cine's, as often as not: exports call many of them IM0001.
+                check_free(targets.values(), overwrite)
                 cine = _read(path, wanted)
             except AngioSegError as error:
                 if total == 1:
@@ -154,15 +154,6 @@ def _cines(path: Path) -> list[Path]:
     if len(found) > 1 and all(cine.parent == path and is_single_frame(cine) for cine in found):
         return [path]  # it was meant as one, and reading it says why it is none
     return found
-
-
-def _check_free(files: Iterable[Path], overwrite: bool) -> None:
-    for file in files:
-        if file.is_dir():
-            raise AngioSegError(f"{file}: is a folder; move it away.")
-        # Another cine's, as often as not: exports call many of them IM0001.
-        if file.exists() and not overwrite:
-            raise AngioSegError(f"{file}: is already there; give another folder, or --overwrite to replace it.")
 
 
 def _read(path: Path, wanted: object) -> "Cine":
