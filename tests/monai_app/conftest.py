@@ -2,9 +2,11 @@
 
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from email import message_from_bytes
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -19,6 +21,9 @@ from angioseg.simulation import simulate_clip, write_xa_dicom
 
 # As the platform does with the folder of an app.
 sys.path.append(str(app_dir()))
+sys.path.append(str(Path(__file__).parent))
+
+from orthanc import ORTHANC, USER, Gateway, Orthanc, running
 
 FRAMES = 4
 
@@ -113,3 +118,63 @@ def server(run_server, studies):
 @pytest.fixture(scope="session")
 def cine(studies) -> Cine:
     return read_cine(studies / "run.dcm")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    if ORTHANC is None:
+        pytest.skip("needs an archive: apt-get install orthanc orthanc-dicomweb")
+    orthanc = Orthanc(tmp_path_factory.mktemp("orthanc"))
+    with running([ORTHANC, str(orthanc.folder / "orthanc.json")], lambda: orthanc.send("GET", "/system")):
+        first = orthanc.add(40)
+
+        def same_series(cine):
+            for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "PatientID", "PatientName"):
+                setattr(cine, keyword, first[keyword].value)
+            cine.InstanceNumber = 2
+
+        def a_ct(cine):
+            cine.Modality = "CT"
+
+        orthanc.add(41, same_series)
+        orthanc.add(42)
+        del orthanc.clips[orthanc.add(43, a_ct).SOPInstanceUID]
+        yield orthanc
+
+
+@pytest.fixture
+def platform_settings(tmp_path, monkeypatch):
+    """Who may ask the archive, in the platform's own words, and where to keep what it gives."""
+    for name, value in zip(("USERNAME", "PASSWORD"), USER):
+        monkeypatch.setenv(f"MONAI_LABEL_DICOMWEB_{name}", value)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def choose(cache):
+        monkeypatch.setenv("MONAI_LABEL_DICOMWEB_CACHE_PATH", str(tmp_path / cache))
+
+    return choose
+
+
+@pytest.fixture
+def open_archive(archive, tmp_path, monkeypatch):
+    """The archive's cines with a cache folder of that name."""
+    from lib.pacs import PacsDatastore
+    from monailabel.config import settings
+
+    for name, value in zip(("USERNAME", "PASSWORD"), USER):
+        monkeypatch.setattr(settings, f"MONAI_LABEL_DICOMWEB_{name}", value)
+    return lambda cache, url=archive.url: PacsDatastore(f"{url}/dicom-web", tmp_path / cache)
+
+
+@pytest.fixture
+def gateway(archive):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as gateway:
+        gateway.url = f"http://127.0.0.1:{gateway.server_port}"
+        gateway.archive, gateway.fault, gateway.broken = archive.url, None, "/"
+        gateway.asked, gateway.released = [], threading.Event()
+        threading.Thread(target=gateway.serve_forever).start()
+        try:
+            yield gateway
+        finally:
+            gateway.released.set()
+            gateway.shutdown()
