@@ -20,6 +20,7 @@ from monai.transforms import MapTransform, RandomizableTransform, RemoveSmallObj
 from monai.utils import TransformBackends
 
 from .cine import Cine, write_label
+from .cine.find import name_below
 from .cine.integers import as_cine_integers
 from .errors import AngioSegError
 from .paths import free_name
@@ -215,11 +216,13 @@ class RemoveSmallComponentsd(MapTransform):
 class SaveLabeld(MapTransform):
     """Write masks (1, T, H, W) as label NRRDs ``NAME_seg.nrrd``, every frame annotated.
 
-    Cines of one name get ``NAME_2_seg.nrrd`` and so on, in the order they come in.
+    NAME is that of the cine with the folders below ``data_root_dir`` before it (``day__run``). Should two be the same,
+    the later gets ``NAME_2_seg.nrrd``.
 
     Args:
         keys: masks as the clip inferer gives them, uint8, on the cine's grid.
         output_dir: folder, made when missing.
+        data_root_dir: where the cines come from, as for MONAI's ``SaveImaged``; no folder's name when None.
         overwrite: whether masks that are there already are replaced.
         image_key: the cine's MetaTensor, whose meta gives name, times and pixel size (see
             :class:`angioseg.cine.CineReader`).
@@ -230,6 +233,7 @@ class SaveLabeld(MapTransform):
         self,
         keys: KeysCollection,
         output_dir: str | Path,
+        data_root_dir: str | Path | None = None,
         overwrite: bool = False,
         image_key: str = "image",
         allow_missing_keys: bool = False,
@@ -237,8 +241,9 @@ class SaveLabeld(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.overwrite = overwrite
         self.output_dir = Path(output_dir)
+        self.data_root_dir = None if data_root_dir is None else Path(data_root_dir)
         self.image_key = image_key
-        self._names: dict[tuple[str, Hashable], str] = {}
+        self._names: dict[tuple[Path, Hashable], str] = {}
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
@@ -255,16 +260,17 @@ class SaveLabeld(MapTransform):
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for key in self.key_iterator(d):
             mask = np.asarray(d[key].cpu(), dtype=np.uint8)[0]
-            file = str(image.meta.get("filename_or_obj", cine.name))
+            file = Path(image.meta["filename_or_obj"])
             taken = {name.lower() for name in self._names.values()}
             new = (file, key) not in self._names
-            name = self._names.setdefault((file, key), free_name(cine.name, taken))
+            wanted = name_below(file, self.data_root_dir or file.parent)
+            name = self._names.setdefault((file, key), free_name(wanted, taken))
             path = self.output_dir / f"{name}_seg.nrrd"
             if new and not self.overwrite and path.exists():
                 raise AngioSegError(
                     f"{path}: is there already; give another --output_dir, or --overwrite True to replace masks."
                 )
-            if name != cine.name:
+            if name != wanted:
                 logger.warning(f"{file}: its mask is {name}_seg.nrrd, for another cine has its name.")
             write_label(path, mask, cine, range(cine.num_frames))
         return d

@@ -50,6 +50,17 @@ def test_n_is_that_of_the_weights(neighbors, cines, tmp_path):
         assert (mask.shape, annotated) == ((2, 24, 32), [0, 1])
 
 
+def test_masks_are_named_by_where_their_cines_lie(cines, tmp_path):
+    """The mask of a patient stays that patient's when another's cine of that name comes or goes."""
+    save_weights(CENet3D2D(in_channels=1, out_channels=1, num_neighbors=0), tmp_path / "model.pt")
+    for day, name in (("monday", "a"), ("tuesday", "b")):
+        (cines / day).mkdir()
+        (cines / f"{name}.nrrd").rename(cines / day / "a.nrrd")
+    infer(cines, tmp_path / "out", model=str(tmp_path / "model.pt"))
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["c_seg.nrrd", "monday__a_seg.nrrd", "tuesday__a_seg.nrrd"]
+
+
 def test_each_cine_comes_once_however_many_workers_there_are():
     loader = DataLoader(CineDataset(list("abcde"), lambda item: item["image"]), batch_size=None, num_workers=2)
     assert sorted(loader) == list("abcde")

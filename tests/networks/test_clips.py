@@ -9,7 +9,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 from angioseg.cine import Cine, write_cine, write_label
-from angioseg.data import FrameDataset, clip_pairs, digest_clips, patient_key
+from angioseg.data import FrameDataset, clip_pairs, digest_clips, patient_key, read_clip
 from angioseg.errors import AngioSegError
 from angioseg.simulation import write_dataset
 
@@ -90,11 +90,13 @@ def test_labels_are_numbered_as_their_images(labels, fits, tmp_path):
         (tmp_path / "clip" / kind).mkdir(parents=True)
         for file in files:
             imageio.imwrite(tmp_path / "clip" / kind / file, CINE.frames[0])
+    assert names(tmp_path) == [("clip/images", "clip/labels")]
+    (clip,) = clip_pairs(tmp_path)
     if fits:
-        assert names(tmp_path) == [("clip/images", "clip/labels")]
+        assert len(read_clip(clip)[1]) == 3
         return
     with pytest.raises(AngioSegError, match=r"clip: .*\.png among its labels stands where .*\.png stands"):
-        clip_pairs(tmp_path)
+        read_clip(clip)
 
 
 def test_a_name_of_its_own_comes_first(tmp_path):

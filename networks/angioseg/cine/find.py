@@ -8,7 +8,7 @@ from angioseg.cine.cine import CineError
 from angioseg.cine.suffixes import CINE_SUFFIXES, PICTURE, RESULT_ENDINGS, cine_suffix
 from angioseg.paths import DATASTORE, MODELS
 
-__all__ = ["cine_name", "cine_path", "cines_in", "frame_folders", "is_cine"]
+__all__ = ["cine_name", "cine_path", "cines_in", "frame_folders", "is_cine", "name_below"]
 
 _FRAME_FOLDERS = ("images", "frames")
 _NO_CINES = ("labels", MODELS)
@@ -44,6 +44,16 @@ def cine_name(path: Path) -> str:
     """What a cine is called by its path: without ``images``, and a file without its ending."""
     place = cine_path(path if path.name else path.resolve())
     return place.name.removesuffix("" if path.is_dir() else cine_suffix(place.name))
+
+
+def name_below(path: Path, folder: Path) -> str:
+    """What the results of a cine of a folder are called: as the cine, with the folders in between, as ``day__run``.
+
+    What comes or goes beside it does not change that. A cine that lies elsewhere has its own name.
+    """
+    path, folder = path.absolute(), folder.absolute()
+    above = cine_path(path.relative_to(folder)).parts[:-1] if folder in path.parents else ()
+    return "__".join((*above, cine_name(path)))
 
 
 def cines_in(folder: str | PathLike, frames_of_one: bool = True) -> list[Path]:

@@ -119,12 +119,10 @@ def _segment(
 def _named(paths: list[Path]) -> tuple[dict[str, Path], list[AngioSegError]]:
     """The cines that are given, and those in folders that are: name of the results -> path; and what is none.
 
-    In a folder the name is the path there: what comes or goes beside a cine does not change it.
-
     Raises:
         AngioSegError: when the only path holds no cine.
     """
-    from angioseg.cine.find import cine_name, cine_path
+    from angioseg.cine.find import name_below
 
     named: dict[str, Path] = {}
     problems = []
@@ -137,8 +135,7 @@ def _named(paths: list[Path]) -> tuple[dict[str, Path], list[AngioSegError]]:
             problems.append(error)
             continue
         for cine in found:
-            above = () if cine == path else cine_path(cine.relative_to(path)).parts[:-1]
-            name = free_name("__".join((*above, cine_name(cine))), {other.lower() for other in named})
+            name = free_name(name_below(cine, path), {other.lower() for other in named})
             if not any(cine.absolute() == other.absolute() for other in named.values()):
                 named[name] = cine
     return named, problems

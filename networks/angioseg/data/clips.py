@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..cine import is_cine
 from ..cine.dicom import is_dicom, looks_like_dataset
 from ..cine.find import cine_path
-from ..cine.pictures import frame_files
 from ..cine.suffixes import LABEL_ENDINGS, cine_suffix
 from ..errors import AngioSegError
 from ..paths import DATASTORE
@@ -39,8 +37,7 @@ def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
         For each clip, in the order of the names, ``{"image": path, "label": path, "name": path below the folder}``.
 
     Raises:
-        AngioSegError: when there is no such clip, two cines have one label, the frames of a clip and their labels are
-            numbered differently, or the list of MONAI Label cannot be read.
+        AngioSegError: when there is no such clip, two cines have one label, or the list of MONAI Label cannot be read.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -64,7 +61,6 @@ def _from_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
         if path.name.startswith("."):
             continue
         if (path / "images").is_dir() and (path / "labels").is_dir():
-            _check_numbers(path / "images", path / "labels")
             yield path / "images", path / "labels"
         elif (label := label_beside(path)) is not None and (is_cine(path) or _first_dicom(path) is not None):
             if label in owners:
@@ -73,26 +69,6 @@ def _from_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
                 )
             owners[label] = path
             yield path, label
-
-
-def _check_numbers(images: Path, labels: Path) -> None:
-    """Images and labels are paired in their order: that must not pair frame 1 with the label of frame 2."""
-    pairs = list(zip(frame_files(images), frame_files(labels)))
-    for (image, label), one, other in zip(pairs, *(_frame_numbers(side) for side in zip(*pairs))):
-        if one != other:
-            raise AngioSegError(
-                f"{labels.parent}: {label.name} among its labels stands where {image.name} stands among its images; "
-                "give both the same numbers."
-            )
-
-
-def _frame_numbers(files: Sequence[Path]) -> list[int]:
-    """The number in each name that varies, for others are a clip's or a version's; nothing where that is not one."""
-    numbers = [re.findall(r"[0-9]+", file.stem) for file in files]
-    if len({len(found) for found in numbers}) != 1:
-        return []
-    varying = [column for column in zip(*numbers) if len(set(column)) > 1]
-    return [int(digits) for digits in varying[0]] if len(varying) == 1 else []
 
 
 def clip_name(clip: dict[str, Any]) -> str:

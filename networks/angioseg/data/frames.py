@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..cine import read_cine, vessel_mask
+from ..cine.pictures import frame_files
 from ..cine.vessel import CATHETER
 from ..errors import AngioSegError
 
@@ -66,8 +68,9 @@ def read_clip(clip: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, list[int]]:
         frames: numbers of the labelled frames, in what is returned.
 
     Raises:
-        AngioSegError: when one of them cannot be read or they do not fit together.
+        AngioSegError: when one of them cannot be read or they do not fit together: sizes, or numbers of their pictures.
     """
+    _check_numbers(Path(clip["image"]), Path(clip["label"]))
     image = read_cine(clip["image"]).frames
     mask, frames = labelled_frames(clip)
     if image.shape != mask.shape:
@@ -77,6 +80,28 @@ def read_clip(clip: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, list[int]]:
         image, mask = image[first : last + 1], mask[first : last + 1]
         frames = [frame - first for frame in frames if first <= frame <= last]
     return image, mask, frames
+
+
+def _check_numbers(images: Path, labels: Path) -> None:
+    """Pictures of frames and of labels are paired in their order: not frame 1 with the label of frame 2."""
+    if not (images.is_dir() and labels.is_dir()):
+        return
+    pairs = list(zip(frame_files(images), frame_files(labels)))
+    for (image, label), one, other in zip(pairs, *(_frame_numbers(side) for side in zip(*pairs))):
+        if one != other:
+            raise AngioSegError(
+                f"{labels.parent}: {label.name} among its labels stands where {image.name} stands among its images; "
+                "give both the same numbers."
+            )
+
+
+def _frame_numbers(files: Sequence[Path]) -> list[int]:
+    """The number in each name that varies, for others are a clip's or a version's; nothing where that is not one."""
+    numbers = [re.findall(r"[0-9]+", file.stem) for file in files]
+    if len({len(found) for found in numbers}) != 1:
+        return []
+    varying = [column for column in zip(*numbers) if len(set(column)) > 1]
+    return [int(digits) for digits in varying[0]] if len(varying) == 1 else []
 
 
 class FrameDataset(Dataset):
