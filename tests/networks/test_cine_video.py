@@ -63,6 +63,14 @@ def test_lossless_video_is_exact(name, codec, pixel_format, dtype, write_video, 
     assert cine.warnings == ()
 
 
+def test_metadata_that_is_no_text_does_not_matter(write_video):
+    path = write_video(np.zeros((3, 32, 48), np.uint8), "cine.mp4", "mpeg4", "yuv420p")
+    content = path.read_bytes()
+    assert b"Lavf" in content  # who wrote it
+    path.write_bytes(content.replace(b"Lavf", b"\xff\xfe\xe9\xff"))
+    assert read_cine(path).shape == (3, 32, 48)
+
+
 def write_native(path: Path, codec: str, pixel_format: str, frames: np.ndarray) -> Path:
     """Puts the numbers into the planes themselves: no conversion may scale them."""
     with av.open(str(path), "w") as container:

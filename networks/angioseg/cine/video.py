@@ -19,6 +19,8 @@ _ONLY_VIDEO_FILES = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,avi,asf,asf_o,matroska,webm,mpeg,mpegts,mpegvideo,h264,hevc,mjpeg",
     "protocol_whitelist": "file",
 }
+# PyAV 19 takes metadata that is no text as it comes; those before must be told to.
+_ANY_TEXT = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 _LUMA_FIRST = re.compile(r"gray(\d+le)?|yuv[aj]?\d+p(\d+le)?|nv\d+")  # FFmpeg's formats whose first plane is the luma
 
 
@@ -33,7 +35,7 @@ def read_video(path: Path, name: str) -> Cine:
     """
     try:
         # "file:" keeps FFmpeg from taking a name for an address; a playlist named like a video is not followed.
-        container = av.open(f"file:{path}", options=_ONLY_VIDEO_FILES, metadata_errors="replace")
+        container = av.open(f"file:{path}", options=_ONLY_VIDEO_FILES, **_ANY_TEXT)
     except FFmpegError as error:
         raise CineError(f"{path}: cannot be opened as a video: it is cut short, damaged or of another kind") from error
     with container:
