@@ -16,9 +16,8 @@ from angioseg.segmentation import check_device
 from angioseg.selection import STRATEGIES
 from angioseg.versions import Versions
 from fastapi import HTTPException
-from lib.archive import Unreachable
 from lib.cine_routes import cine_routes
-from lib.cines import CineCache
+from lib.cines import CineCache, NoCine
 from lib.datastore import CineDatastore
 from lib.ids import check_id
 from lib.infer import CineInferTask, SharedSegmenter, check_request
@@ -55,7 +54,9 @@ def _checked(conf: dict) -> dict:
     try:
         megabytes = int(conf.get("cine_cache_mb", 1024))
     except ValueError:
-        raise AngioSegError(f"--conf cine_cache_mb {conf['cine_cache_mb']}: give a whole number.") from None
+        megabytes = -1
+    if megabytes < 0:
+        raise AngioSegError(f"--conf cine_cache_mb {conf['cine_cache_mb']}: give a whole number from 0.")
     if (model := conf.get("model")) and not Path(model).is_file():
         raise AngioSegError(f"--conf model {model}: no such weights file.")
     if device := conf.get("device"):
@@ -176,11 +177,7 @@ class AngioSegApp(MONAILabelApp):
                 request = {**params, "model": model, "image": image, "save_label": True, "label_tag": tag}
                 try:
                     result = self.infer(request)
-                except Unreachable:
-                    raise
-                except HTTPException as error:
-                    if self.segmenter.stopping.is_set():
-                        raise
+                except NoCine as error:
                     problems[image] = error.detail
                     continue
                 if result["file"]:
@@ -240,7 +237,7 @@ class AngioSegApp(MONAILabelApp):
         if uri := datastore.get_image_uri(image):
             return uri, True
         check_id(image, "image id")
-        raise HTTPException(404, f"There is no image {image!r} here.")
+        raise NoCine(404, f"There is no image {image!r} here.")
 
     def _is_upload(self, path: str) -> bool:
         # The platform names uploads to this method by their paths: those folders and no others may be read.

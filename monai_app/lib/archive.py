@@ -11,11 +11,13 @@ from pathlib import Path
 import pydicom
 import requests
 import urllib3
-from angioseg.cine.atomic import replacing
+from angioseg.atomic import replacing
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.datastore.dicom import DICOMwebClientX
 from pydicom.uid import SegmentationStorage
+
+from lib.cines import NoCine
 
 __all__ = ["Archive", "Instance", "Unreachable", "is_uid"]
 
@@ -179,14 +181,14 @@ class Archive:
             # No answer tells whether it is about this instance or about all: a gateway's 504, a line that breaks.
             with _told():
                 self._client.search_for_series(search_filters=self._filters[0], limit=1)
-            raise HTTPException(404, f"The archive does not give this cine ({_why(error)}).") from error
+            raise NoCine(404, f"The archive does not give this cine ({_why(error)}).") from error
         with replacing(path) as temporary:
             try:
                 dataset.save_as(temporary, write_like_original=False)
             except OSError:
                 raise
             except Exception as error:
-                raise HTTPException(404, f"The archive does not give this cine ({_why(error)}).") from error
+                raise NoCine(404, f"The archive does not give this cine ({_why(error)}).") from error
 
     def store(self, path: Path):
         """Add a DICOM file to the archive."""

@@ -6,8 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from angioseg.cine import Cine, CineError, read_cine
+from fastapi import HTTPException
 
-__all__ = ["CineCache", "file_state"]
+__all__ = ["CineCache", "NoCine", "file_state"]
+
+
+class NoCine(HTTPException):
+    """This cine, its label, or what is asked of it cannot be had: who asks for many goes on with the next one.
+
+    Status 404 or 400.
+    """
 
 
 class CineCache:
@@ -25,6 +33,7 @@ class CineCache:
         self.fetch: Callable[[str], None] | None = None
         self._cines: OrderedDict[tuple, Cine] = OrderedDict()
         self._lock = threading.Lock()
+        self._decoding = threading.Lock()
 
     def read(self, path: str) -> Cine:
         """The cine of a file or folder of frames; see :func:`angioseg.cine.read_cine` for what is raised."""
@@ -34,14 +43,25 @@ class CineCache:
             key = file_state(path)
         except OSError as error:  # removed since it was looked for
             raise CineError(f"{path}: cannot be read: {error.strerror or error}") from error
-        # One cine is decoded at a time: two clients that ask for the same one wait for one decoding, not two.
+        if (cine := self._kept(key)) is None:
+            # One cine is decoded at a time: two clients that ask for the same one wait for one decoding, not two.
+            with self._decoding:
+                cine = self._kept(key) or self._keep(key, read_cine(path))
+        return cine
+
+    def _kept(self, key: tuple) -> Cine | None:
         with self._lock:
-            cine = self._cines.pop(key, None) or read_cine(path)
+            if key in self._cines:
+                self._cines.move_to_end(key)
+            return self._cines.get(key)
+
+    def _keep(self, key: tuple, cine: Cine) -> Cine:
+        with self._lock:
             if cine.frames.nbytes <= self.max_bytes:
                 self._cines[key] = cine
             while sum(kept.frames.nbytes for kept in self._cines.values()) > self.max_bytes:
                 self._cines.popitem(last=False)
-            return cine
+        return cine
 
 
 def file_state(path: str | Path) -> tuple:

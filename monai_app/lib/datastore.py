@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+from angioseg.atomic import replacing
 from angioseg.cine import Cine, CineError, is_cine, read_cine, read_label, write_label
-from angioseg.cine.atomic import replacing
 from angioseg.cine.find import frame_folders
 from angioseg.cine.suffixes import RESULT_ENDINGS, cine_suffix
 from angioseg.paths import MODELS
@@ -21,8 +21,7 @@ from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from lib.archive import Unreachable
-from lib.cines import file_state
+from lib.cines import NoCine, file_state
 from lib.dataset import write_dataset
 from lib.finding import CineFolder, is_image_id, name_cines
 from lib.ids import check_id
@@ -124,9 +123,7 @@ class CineDatastore(LocalDatastore):
         """A cine and its final label: name in an archive -> file."""
         try:
             image, label = self.get_image_uri(image_id), self.get_label_uri(image_id, _FINAL)
-        except Unreachable:
-            raise
-        except HTTPException as error:
+        except NoCine as error:
             logger.warning("A labelled cine is left out: %s", error.detail)
             return {}
         suffix = "" if Path(image).is_dir() else cine_suffix(image)
@@ -231,9 +228,7 @@ class CineDatastore(LocalDatastore):
                 self._pixels[image_id] = (state, pixel_digest(self.read_image(image_id)))
         except OSError:
             return None  # removed a moment ago
-        except Unreachable:
-            raise
-        except HTTPException:
+        except NoCine:
             self._pixels[image_id] = (state, None)
         return self._pixels[image_id][1]
 
@@ -295,7 +290,7 @@ class CineDatastore(LocalDatastore):
         try:
             return self._read(path)
         except CineError as error:
-            raise HTTPException(400, str(error).replace(path, f"The cine {image_id!r}")) from error
+            raise NoCine(400, str(error).replace(path, f"The cine {image_id!r}")) from error
 
     def _keep(self, label: Path, image_id: str, tag: str, suffix: str):
         """Copy a label to the earlier versions."""
@@ -356,13 +351,13 @@ class CineDatastore(LocalDatastore):
         image = self._datastore.objects.get(image_id)
         if image is None:
             check_id(image_id, "image id")
-            raise HTTPException(404, f"There is no image {image_id!r} here.")
+            raise NoCine(404, f"There is no image {image_id!r} here.")
         return image
 
     def _label(self, image_id, tag) -> DataModel:
         label = self._image(image_id).labels.get(tag)
         if label is None:
-            raise HTTPException(404, f"Image {image_id!r} has no label {tag!r}.")
+            raise NoCine(404, f"Image {image_id!r} has no label {tag!r}.")
         return label
 
     # The platform joins a name from id and ending. A cine's name is in `_paths`: its ending is stored as "".

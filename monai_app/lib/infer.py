@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from angioseg.atomic import WriteError
 from angioseg.cine import Cine, write_label
-from angioseg.cine.atomic import WriteError
 from angioseg.errors import AngioSegError
 from angioseg.guard import client_gone
 from angioseg.keyframes import FrameMeasure, rank_key_frames
@@ -25,7 +25,7 @@ from angioseg.versions import Versions
 from fastapi import HTTPException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from lib.cines import CineCache
+from lib.cines import CineCache, NoCine
 from lib.options import check_options
 
 __all__ = ["CineInferTask", "SharedSegmenter", "check_request"]
@@ -160,13 +160,13 @@ class CineInferTask(InferTask):
             if request.get("frames") == []:
                 return None, _rank(request.get("measures"))
             if not path:  # so the platform says that it found no file
-                raise HTTPException(404, "The cine was removed a moment ago.")
+                raise NoCine(404, "The cine was removed a moment ago.")
             return self._segment(path, request.get("frames", "all"), _threshold(request.get("threshold")))
         except WriteError:
             raise
         except AngioSegError as error:
             # The server's own folders are not the client's business.
-            raise HTTPException(400, str(error).replace(path, os.path.basename(path))) from error
+            raise NoCine(400, str(error).replace(path, os.path.basename(path))) from error
 
     def _segment(self, path: str, frames, threshold) -> tuple[str, dict]:
         start = time.perf_counter()

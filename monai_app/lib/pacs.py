@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from angioseg.atomic import WriteError, replacing
 from angioseg.cine import Cine, CineError, read_cine, read_label, write_label
-from angioseg.cine.atomic import replacing
 from angioseg.cine.dicom_seg import OF_CINE, DicomSeg, read_dicom_seg, time_of_content, write_dicom_seg
 from fastapi import HTTPException
 from monailabel.config import settings
@@ -21,6 +21,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.utils.others.generic import md5_digest
 
 from lib.archive import Archive, Instance, Unreachable, is_uid
+from lib.cines import NoCine
 from lib.datastore import CineDatastore, pixel_digest, read_upload
 
 __all__ = ["PacsDatastore", "cache_folder"]
@@ -125,9 +126,7 @@ class PacsDatastore(CineDatastore):
             return
         try:
             self._archive.fetch(instance, Path(path))
-        except Unreachable:
-            raise
-        except HTTPException:
+        except NoCine:
             # It is elsewhere now, or gone, and another may be in its place.
             self._archive.forget(instance.series)
             if not self._may_ask():
@@ -276,9 +275,10 @@ class PacsDatastore(CineDatastore):
                 self._take_segs()
                 self._seen = began_at
                 return began
-        except HTTPException as error:
+        except (HTTPException, WriteError, OSError) as error:
             self._answers = False  # a label that is stored now would displace what was not seen
-            logger.warning("%s New labels in it are not seen.", error.detail)
+            told = error.detail if isinstance(error, HTTPException) else "The archive's files cannot be kept here."
+            logger.warning("%s New labels in it are not seen.", told)
         return time.monotonic()  # who waited meanwhile would wait in vain as long again
 
     def _remove_gone(self):
@@ -328,7 +328,7 @@ class PacsDatastore(CineDatastore):
             try:
                 self._archive.fetch(instance, path)
                 seg = read_dicom_seg(path)
-            except (HTTPException, CineError) as error:
+            except (NoCine, CineError) as error:
                 self._pass(instance.uid, error)
                 return None
         if seg is None:
@@ -336,12 +336,10 @@ class PacsDatastore(CineDatastore):
             self._know(instance.uid)
         return seg
 
-    def _pass(self, seg_uid: str, error: HTTPException | CineError):
+    def _pass(self, seg_uid: str, error: NoCine | CineError):
         """Leave a segmentation out, until this server starts again: it or its cine is not given, or does not fit."""
-        if isinstance(error, Unreachable):
-            raise error
         self._not_given.add(seg_uid)
-        told = error.detail if isinstance(error, HTTPException) else "It is damaged, or does not fit its cine."
+        told = error.detail if isinstance(error, NoCine) else "It is damaged, or does not fit its cine."
         logger.warning("%s in the archive is left out: %s", seg_uid, told)
 
     def _take(self, uid: str, seg: DicomSeg):
@@ -354,7 +352,7 @@ class PacsDatastore(CineDatastore):
                 self._make_label(seg, late)
                 # At once: taken a second time, it would replace what somebody submits meanwhile.
                 self._know(uid, seg.source, seg.made)
-        except (HTTPException, CineError) as error:
+        except (NoCine, CineError) as error:
             self._pass(uid, error)
 
     def _make_label(self, seg: DicomSeg, late: bool):

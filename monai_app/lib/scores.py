@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from angioseg.cine.atomic import replacing
+from angioseg.atomic import replacing
+from angioseg.cine import CineError
 from angioseg.errors import AngioSegError
 from angioseg.selection import FrameScore, candidate_frames
 from fastapi import HTTPException
 
-from lib.archive import Unreachable
-from lib.cines import CineCache, file_state
+from lib.cines import CineCache, NoCine, file_state
 from lib.infer import SharedSegmenter
 
 __all__ = ["ScoreBoard", "Scored"]
@@ -140,12 +140,10 @@ class ScoreBoard:
         """Score a cine; None where that failed: the others come all the same, and it is tried when wanted again."""
         try:
             return self._score(id, path)
-        except Unreachable:
-            raise
-        except HTTPException as error:
-            if error.status_code == _NO_MODEL:
-                raise
+        except NoCine as error:
             logger.warning("A cine was not scored: %s", error.detail)
+        except HTTPException:
+            raise
         except Exception as error:
             # Its text may quote the name of a file, and that can name a patient.
             logger.warning("A cine was not scored (%s).", type(error).__name__)
@@ -158,7 +156,7 @@ class ScoreBoard:
             return kept
         try:
             cine = self._cines.read(path)
-        except AngioSegError:
+        except CineError:
             return Scored(weights, state, (), ())
         while True:
             answers = [self._segmenter.score(cine, frame) for frame in candidate_frames(cine.num_frames)]

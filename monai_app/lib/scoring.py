@@ -5,15 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from angioseg.cine import CineError, read_label
-from angioseg.errors import AngioSegError
 from angioseg.metrics import compute_cldice
-from fastapi import HTTPException
 from monai.metrics import compute_dice
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
-from lib.archive import Unreachable
-from lib.cines import CineCache
+from lib.cines import CineCache, NoCine
 from lib.datastore import CineDatastore
 from lib.infer import SharedSegmenter
 from lib.predictions import Predictions
@@ -67,9 +64,7 @@ class CineScoring(ScoringMethod):
     def _score(self, image: str, datastore: CineDatastore) -> dict:
         try:
             path, label = datastore.get_image_uri(image), datastore.get_label_uri(image, _TAG)
-        except Unreachable:
-            raise
-        except HTTPException as error:
+        except NoCine as error:
             return {"problem": error.detail}
         if not path or not label:
             return _GONE
@@ -80,7 +75,7 @@ class CineScoring(ScoringMethod):
                 raise CineError("The label is not on the grid of its cine, or names no frame")
             predicted = np.zeros_like(mask)
             frames = [self._score_frame(cine, mask, frame, predicted) for frame in listed]
-        except AngioSegError as error:
+        except CineError as error:
             return {"problem": str(error).replace(label, "The label").replace(path, "The cine")}
         versions = {frame.pop("version") for frame in frames}
         means = {name: round(sum(frame[name] for frame in frames) / len(frames), 4) for name in ("dice", "cldice")}
@@ -94,7 +89,7 @@ class CineScoring(ScoringMethod):
         known = known if isinstance(known, dict) else {}  # clients may write to a label's info
         try:
             datastore.update_label_info(image, _TAG, {"scores": {**known, version: {**means, **agreed}}})
-        except HTTPException:
+        except NoCine:
             return _GONE
         return {"version": version, "frames": frames, **means, **agreed}
 

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from angioseg.cine.atomic import replacing
+from angioseg.atomic import replacing
 from angioseg.cine.limits import MAX_BYTES
 from angioseg.errors import is_full
 from fastapi import HTTPException

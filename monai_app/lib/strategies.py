@@ -5,14 +5,12 @@ import threading
 import time
 
 import numpy as np
-from angioseg.errors import AngioSegError
+from angioseg.cine import CineError
 from angioseg.selection import Clip, choose, needs_scores
-from fastapi import HTTPException
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from lib.archive import Unreachable
-from lib.cines import CineCache
+from lib.cines import CineCache, NoCine
 from lib.datastore import CineDatastore
 from lib.scores import ScoreBoard
 
@@ -118,9 +116,7 @@ class CineStrategy(Strategy):
     def _times(self, path: str) -> np.ndarray:
         try:
             return self._cines.read(path).times_ms
-        except Unreachable:
-            raise
-        except (HTTPException, AngioSegError):
+        except (NoCine, CineError):
             return np.zeros(0)  # nothing to label in what cannot be read
 
 

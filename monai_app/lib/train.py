@@ -12,7 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from angioseg.cine import read_label
+from angioseg.cine import CineError, read_label
 from angioseg.data import count_frames, patient_key, split_by_patient
 from angioseg.errors import AngioSegError
 from angioseg.versions import Versions
@@ -20,7 +20,7 @@ from fastapi import HTTPException
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.train import TrainTask
 
-from lib.archive import Unreachable
+from lib.cines import NoCine
 from lib.datastore import CineDatastore
 from lib.options import check_options
 from lib.runs import Runs
@@ -83,8 +83,9 @@ class CineTrainTask(TrainTask):
         accept_worse = request.get("accept_worse", False)
         if not isinstance(accept_worse, bool):
             raise HTTPException(400, "`accept_worse` must be true or false.")
+        clips = _labelled_clips(datastore)
         try:
-            train_clips, val_clips = split_by_patient(_labelled_clips(datastore), val_split)
+            train_clips, val_clips = split_by_patient(clips, val_split)
         except AngioSegError as error:
             raise HTTPException(400, str(error)) from error
         return {
@@ -141,7 +142,10 @@ class TrainingRuns(Runs):
     def _follow(self, task: dict, process: subprocess.Popen):
         told: dict = {}
         for line in process.stdout:
-            told = json.loads(line)
+            try:
+                told = json.loads(line)
+            except ValueError:  # a library's word from before this line was the process's own, or a line cut short
+                continue
             with self.changed:
                 if "line" in told:
                     task["details"].append(self._without_folder(told["line"]))
@@ -182,16 +186,14 @@ def _labelled_clips(datastore: CineDatastore) -> list[dict]:
     for image in sorted(datastore.get_labeled_images()):
         try:
             path, label = datastore.get_image_uri(image), datastore.get_label_uri(image, DefaultLabelTag.FINAL)
-        except Unreachable:
-            raise
-        except HTTPException as error:
+        except NoCine as error:
             logger.warning("A labelled cine is left out: %s", error.detail)
             continue
         if not path or not label:
             continue  # removed a moment ago
         try:
             mask, frames = read_label(label)
-        except AngioSegError:
+        except CineError:
             continue  # put there by hand; the label's info says what is wrong with it
         clip = {"image": path, "label": label, "name": image, "patient": patient_key(path)}
         clips.append(count_frames(clip, mask, frames))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .cine.atomic import replacing
+from .atomic import replacing
 from .data import clip_pairs, clip_title, digest_clips, part_clips, read_clip
 from .errors import AngioSegError, unwrapped
 from .evaluation import Predictor, figures_of, network_predictor, score_clip

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["AngioSegError", "is_full", "mendable", "tell_in_one_line", "unwrapped"]
+__all__ = ["AngioSegError", "is_full", "lacks_memory", "mendable", "tell_in_one_line", "unwrapped"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
@@ -20,6 +20,15 @@ class AngioSegError(Exception):
 def is_full(error: BaseException | None) -> bool:
     """Whether the system refuses to write because a disk, a quota or a limit of files is full."""
     return isinstance(error, OSError) and error.errno in _FULL
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether there was not enough memory: of Python, of a GPU, or of torch on the CPU, which says so in words only."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
 
 
 def mendable(error: BaseException) -> AngioSegError | None:
@@ -57,6 +66,8 @@ def tell_in_one_line(
             print(f"error: {known}", file=sys.stderr)
         elif (refused := _refused(error)) is not None:
             print(f"error: {refused.filename}: {refused.strerror}", file=sys.stderr)
+        elif _cause(error, lacks_memory) is not None:
+            print("error: there is not enough memory; give a smaller --batch_size, or --device cpu", file=sys.stderr)
         else:
             usual(kind, error, traceback)
 

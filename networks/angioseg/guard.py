@@ -23,7 +23,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from urllib.parse import urlsplit
 
-from angioseg.cine.atomic import WriteError
+from angioseg.atomic import WriteError
 from angioseg.errors import AngioSegError, is_full
 
 __all__ = ["client_gone", "create_app"]

@@ -12,9 +12,9 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from torch.nn.parallel import DistributedDataParallel
 
-from .cine.atomic import replacing
+from .atomic import replacing
 from .data import FrameSampler
-from .errors import AngioSegError
+from .errors import AngioSegError, lacks_memory
 
 __all__ = ["EpochSeed", "MemoryAdvice", "TrainingCheckpoint"]
 
@@ -172,8 +172,7 @@ class MemoryAdvice:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self)
 
     def __call__(self, engine: Engine, error: BaseException) -> None:
-        lacking = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
-        if not lacking:
+        if not lacks_memory(error):
             raise error
         smaller = f"--batch_size {self.batch_size // 2} or a smaller crop" if self.batch_size > 1 else "a smaller crop"
         raise AngioSegError(

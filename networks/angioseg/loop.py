@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from .atomic import replacing
 from .cine import Cine, write_cine, write_label
-from .cine.atomic import replacing
 from .data import count_frames, split_by_patient
 from .errors import AngioSegError
 from .intervals import Interval, mean_interval
@@ -230,7 +230,7 @@ def write_points(path: str | Path, points: Sequence[Point]) -> None:
     """Write one row a point: strategy, seed, frames, dice, version.
 
     Raises:
-        CineError: when the file cannot be written.
+        WriteError: when the file cannot be written.
     """
     with replacing(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -318,7 +318,7 @@ def draw_curves(path: str | Path, points: Sequence[Point], size: tuple[int, int]
         size: width and height in pixels.
 
     Raises:
-        CineError: when the file cannot be written.
+        WriteError: when the file cannot be written.
     """
     width, height = size
     left, right, top, bottom = 70, width - 20, 20, height - 60

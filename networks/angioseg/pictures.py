@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .atomic import replacing
 from .cine import Cine
-from .cine.atomic import replacing
 from .cine.times import ASSUMED_FPS
 from .keyframes import FrameMeasure, KeyFrame
 
@@ -105,7 +105,7 @@ def save_overlay_video(
             file.
 
     Raises:
-        CineError: when the file cannot be written.
+        WriteError: when the file cannot be written.
     """
     import av
 
@@ -199,7 +199,7 @@ def save_key_frame(
         measures: of the frames that were segmented.
 
     Raises:
-        CineError: when the file cannot be written.
+        WriteError: when the file cannot be written.
     """
     window = grey_window(cine.frames)
     if key_frames:
@@ -330,7 +330,7 @@ def save_frames_csv(
     of pixels that are not square is taken with the mean of their sides.
 
     Raises:
-        CineError: when the file cannot be written.
+        WriteError: when the file cannot be written.
     """
     ranks = {key_frame.frame: (rank, key_frame.score) for rank, key_frame in enumerate(key_frames, start=1)}
     calibrated = cine.spacing_source == "calibrated"

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import AngioSegError
+from .errors import AngioSegError, lacks_memory
 from .paths import bundle_dir
 from .training import Training, TrainingProgress, train
 
@@ -175,7 +175,7 @@ def _main() -> None:
     except AngioSegError as error:
         say(error=str(error))
     except Exception as error:
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        if lacks_memory(error):
             say(error="There is not enough memory: train with a smaller crop or batch_size.")
         else:
             # Where, not what: messages quote file names.

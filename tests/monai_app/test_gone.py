@@ -8,8 +8,8 @@ import time
 
 import numpy as np
 import pytest
+from angioseg.atomic import WriteError
 from angioseg.cine import Cine, read_label, write_cine, write_label
-from angioseg.cine.atomic import WriteError
 from angioseg.errors import AngioSegError
 from angioseg.paths import app_dir, bundle_dir
 from angioseg.versions import Versions

@@ -7,7 +7,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from angioseg.cine.atomic import replacing
+from angioseg.atomic import replacing
 from angioseg.guard import create_app
 from fastapi import APIRouter, Request, UploadFile
 

@@ -19,7 +19,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage, generate_uid
 
 import angioseg
-from angioseg.cine.atomic import replacing
+from angioseg.atomic import replacing
 from angioseg.cine.cine import CineError
 from angioseg.cine.limits import check_size
 
@@ -96,8 +96,9 @@ def write_dicom_seg(
         Its SOP instance UID.
 
     Raises:
-        CineError: when the source is no DICOM file or lacks what any image has, the mask does not fit it, no frame is
-            labelled, or the file cannot be written.
+        CineError: when the source is no DICOM file or lacks what any image has, the mask does not fit it, or no frame
+            is labelled.
+        WriteError: when the file cannot be written.
     """
     cine = source if isinstance(source, Dataset) else _header(source)
     if missing := [name for name in _MUST_BE_THERE if not cine.get(name)]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from angioseg.cine.atomic import replacing
+from angioseg.atomic import replacing
 from angioseg.cine.cine import CineError
 from angioseg.cine.limits import MAX_BYTES
 

@@ -27,7 +27,8 @@ def write_cine(path: str | PathLike, cine: Cine, name: str | None = None) -> Non
         name: kept in the header as ``name``. Not the cine's own: that is its file's, which can be a patient's.
 
     Raises:
-        CineError: for another ending, or when the file cannot be written.
+        CineError: for another ending.
+        WriteError: when the file cannot be written.
     """
     # X-ray noise hardly packs: a higher level costs many times the time and saves a few per cent.
     named = {} if name is None else {header.NAME: json.dumps(name)}
@@ -49,8 +50,8 @@ def write_label(
         annotated_frames: numbers of the labelled frames, from 0.
 
     Raises:
-        CineError: for another ending, a mask or frame numbers that do not fit the cine, or when the file cannot be
-            written.
+        CineError: for another ending, or a mask or frame numbers that do not fit the cine.
+        WriteError: when the file cannot be written.
     """
     path = _nrrd_path(path)
     times_ms = cine.times_ms if isinstance(cine, Cine) else np.asarray(cine, dtype=np.float64)

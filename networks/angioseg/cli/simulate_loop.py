@@ -108,7 +108,7 @@ def _simulate_loop(
 
 def _same_settings(path: Path, settings: dict, begun: bool) -> None:
     """Keep the settings beside the points: those of two settings must not come into one curve."""
-    from angioseg.cine.atomic import replacing
+    from angioseg.atomic import replacing
 
     if not (begun and path.exists()):
         with replacing(path) as temporary:

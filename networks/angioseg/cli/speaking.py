@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from angioseg.errors import AngioSegError
+from angioseg.errors import AngioSegError, lacks_memory
 
 __all__ = ["clear_errors", "counted", "fail", "note", "printable", "tell_table", "warn"]
 
@@ -60,7 +60,7 @@ def clear_errors(command: Callable) -> Callable:
             typer.echo("interrupted: nothing half-written was left", err=True)
             raise typer.Exit(130) from None
         except (MemoryError, RuntimeError) as error:
-            if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            if not lacks_memory(error):
                 raise
             fail("not enough memory: close other programs, ask for fewer frames, or use --device cpu")
         raise typer.Exit(1)

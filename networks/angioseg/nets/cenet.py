@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import ResNet34_Weights, resnet34
 
-from ..cine.atomic import replacing
+from ..atomic import replacing
 from ..errors import AngioSegError
 
 __all__ = [

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from angioseg.cine.cine import CineError
+from .errors import AngioSegError
 
 __all__ = ["WriteError", "replacing"]
 
 
-class WriteError(CineError):
+class WriteError(AngioSegError):
     """The file system refuses to keep a file; its cause is the ``OSError``."""
 
 
