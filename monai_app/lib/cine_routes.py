@@ -66,7 +66,7 @@ def cine_routes(app) -> APIRouter:
             label = read_mask(str(path), cine)
             keys = rank_key_frames(measure_frames(cine.frames, label.mask, cine.times_ms, label.frames))
             video = Path(folder, "overlay.mp4")
-            save_overlay_video(video, cine, label.mask, keys)
+            save_overlay_video(video, cine, label.mask, keys, label.frames)
             return Response(video.read_bytes(), media_type="video/mp4")
 
     @router.post("/sample", summary=f"{RBAC_USER}A simulated cine, to try things on")

@@ -148,8 +148,9 @@ def test_a_mask_is_drawn_over_the_cine(server, studies, cine, tmp_path):
     mask = np.zeros(cine.shape, np.uint8)
     mask[:, 30:60, 30:40] = 1
     shown = {}
-    for name, one in (("empty", np.zeros_like(mask)), ("full", mask)):
-        write_label(tmp_path / "mask.nrrd", one, cine, range(cine.num_frames))
+    every = range(cine.num_frames)
+    for name, one, frames in (("empty", np.zeros_like(mask), every), ("full", mask, every), ("part", 0 * mask, [2, 3])):
+        write_label(tmp_path / "mask.nrrd", one, cine, frames)
         files = {"mask": ("mask.nrrd", (tmp_path / "mask.nrrd").read_bytes())}
         reply = server.send("POST", "/angioseg/overlay", params={"session_id": session}, files=files)
         assert (reply.status_code, reply.headers["content-type"]) == (200, "video/mp4"), reply.text
@@ -157,6 +158,9 @@ def test_a_mask_is_drawn_over_the_cine(server, studies, cine, tmp_path):
         shown[name] = read_cine(tmp_path / "video.mp4").frames
     assert len(shown["full"]) == cine.num_frames
     assert (shown["full"] != shown["empty"]).any()
+    # Frames that nobody has segmented are told as such, not shown as empty ones.
+    part, empty = (shown[name][0].astype(int) for name in ("part", "empty"))
+    assert np.abs(part - empty).max() > 60
     assert files_of(server) == before
 
 

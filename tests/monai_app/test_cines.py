@@ -1,9 +1,12 @@
 """Decoded cines are kept while they fit and while their file is the same."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import imageio.v3 as imageio
 import numpy as np
 import pytest
-from angioseg.cine import Cine, CineError, write_cine
+from angioseg.cine import Cine, CineError, read_cine, write_cine
 from lib.cines import CineCache
 
 
@@ -36,6 +39,28 @@ def test_the_least_recently_used_goes_first(tmp_path):
     cache.read(c)
     assert cache.read(a) is kept
     assert cache.read(b) is not dropped
+
+
+def test_a_cine_that_is_kept_does_not_wait_for_the_decoding_of_another(tmp_path, monkeypatch):
+    cache = CineCache(max_bytes=1 << 20)
+    kept, other = write(tmp_path / "a.nrrd", 1), write(tmp_path / "b.nrrd", 1)
+    first = cache.read(kept)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(path):
+        begun.set()
+        assert go_on.wait(30)
+        return read_cine(path)
+
+    monkeypatch.setattr("lib.cines.read_cine", slowly)
+    with ThreadPoolExecutor() as pool:
+        decoding = [pool.submit(cache.read, other) for _ in range(2)]
+        assert begun.wait(30)
+        try:
+            assert pool.submit(cache.read, kept).result(timeout=20) is first
+        finally:
+            go_on.set()
+        assert decoding[0].result() is decoding[1].result()
 
 
 def test_what_does_not_fit_is_not_kept(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from angioseg.cine import read_cine, read_label, write_label
 from fastapi import HTTPException
 from lib.archive import Unreachable
+from lib.cines import NoCine
 from lib.datastore import CineDatastore
 
 CASES = {
@@ -68,7 +69,7 @@ def test_what_is_gone_or_not_given_is_left_out(store, monkeypatch):
 
         return get
 
-    monkeypatch.setattr(store, "get_image_uri", refuse(HTTPException(404, "Not to be had.")))
+    monkeypatch.setattr(store, "get_image_uri", refuse(NoCine(404, "Not to be had.")))
     assert names(store) == expected("patient__run")
     monkeypatch.setattr(store, "get_image_uri", refuse(Unreachable("Not to be had.")))
     before = sorted(Path(tempfile.gettempdir()).iterdir())

@@ -15,7 +15,7 @@ from angioseg.paths import app_dir, bundle_dir
 from angioseg.versions import Versions
 from fastapi import HTTPException
 from lib.archive import Unreachable
-from lib.cines import CineCache
+from lib.cines import CineCache, NoCine
 from lib.datastore import CineDatastore
 from lib.infer import CineInferTask, SharedSegmenter
 from lib.predictions import Predictions
@@ -28,7 +28,7 @@ from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 
 IMAGE = {"image": "gone"}
 LABEL = {"files": {"label": ("label.nrrd", b"")}}
-NOT_GIVEN = HTTPException(404, "Not to be had.")
+NOT_GIVEN = NoCine(404, "Not to be had.")
 DOWN = Unreachable("Not to be had.")
 
 
@@ -113,7 +113,8 @@ def fails(error):
     "fetch",
     [
         None,
-        fails(HTTPException(404, "The archive does not give this cine (it answered 404).")),
+        fails(NoCine(404, "The archive does not give this cine (it answered 404).")),
+        fails(WriteError("No space left on device")),
         fails(RuntimeError("Doe^John.nrrd")),
         fails(MemoryError()),
     ],
@@ -127,7 +128,10 @@ def test_the_other_cines_are_scored(segmenter, tmp_path, caplog, fetch):
     while board.wait():
         pass
     assert board.get("run").scores
-    assert not getattr(board.get("gone"), "scores", ())
+    if fetch is None:
+        assert board.get("gone").scores == ()
+    else:
+        assert board.get("gone") is None
     assert board.progress() == {"done": 2, "total": 2}
     assert "Doe" not in caplog.text
     assert "\n" not in "".join(record.getMessage() for record in caplog.records)
@@ -207,7 +211,7 @@ def app(studies, weights, tmp_path, monkeypatch):
 
 def test_a_mask_that_cannot_be_saved_leaves_nothing(app, tmp_path, monkeypatch):
     def refuse(*_):
-        raise HTTPException(404, "There is no image 'a' here.")
+        raise NoCine(404, "There is no image 'a' here.")
 
     monkeypatch.setattr(app.datastore(), "save_label", refuse)
     with pytest.raises(HTTPException):
@@ -290,7 +294,8 @@ def test_a_dataset_is_made_without_it(store):
         ({"modle": "model.pt"}, "--conf modle: there is no such key; there are model, device, cine_cache_mb."),
         ({"model": "nowhere.pt"}, "--conf model nowhere.pt: no such weights file."),
         ({"device": "cuda9"}, "device 'cuda9' cannot be used here"),
-        ({"cine_cache_mb": "much"}, "--conf cine_cache_mb much: give a whole number."),
+        ({"cine_cache_mb": "much"}, "--conf cine_cache_mb much: give a whole number from 0."),
+        ({"cine_cache_mb": "-1"}, "--conf cine_cache_mb -1: give a whole number from 0."),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

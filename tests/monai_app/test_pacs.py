@@ -14,6 +14,7 @@ from angioseg.paths import app_dir
 from angioseg.serve import start_server
 from fastapi import HTTPException
 from lib.archive import Archive
+from lib.cines import NoCine
 from lib.datastore import CineDatastore
 from orthanc import FRAMES, annotated, free_port, needs_orthanc, running, submit
 
@@ -205,7 +206,7 @@ def test_a_cine_that_was_not_to_be_had_once_or_is_no_longer_here_is_compared_aga
     datastore, upload = open_archive("cache"), str(archive.sources[uid])
 
     def refuse(self, instance, path):
-        raise HTTPException(404, "The archive does not give this cine (it answered 504).")
+        raise NoCine(404, "The archive does not give this cine (it answered 504).")
 
     with monkeypatch.context() as patch, pytest.raises(HTTPException):
         patch.setattr(Archive, "fetch", refuse)

@@ -3,15 +3,18 @@
 import threading
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from angioseg.atomic import WriteError
 from angioseg.cine import read_label, write_label
 from angioseg.cine.dicom_seg import read_dicom_seg
 from fastapi import HTTPException
 from lib import pacs
 from lib.archive import Archive, Unreachable
+from lib.cines import NoCine
 from monailabel.config import settings
 from orthanc import FRAMES, add_seg, annotated, needs_orthanc, of_study, refuse_all, submit
 from pydicom.uid import generate_uid
@@ -133,12 +136,29 @@ def test_a_segmentation_that_is_not_given_is_asked_for_again_after_a_restart(
     fetch = Archive.fetch
 
     def refuse(self, instance, path):
-        raise HTTPException(404, "The archive does not give this cine (it answered 500).")
+        raise NoCine(404, "The archive does not give this cine (it answered 500).")
 
     monkeypatch.setattr(Archive, "fetch", refuse)
     assert image not in open_archive("second").get_labeled_images()
     monkeypatch.setattr(Archive, "fetch", fetch)
     assert image in open_archive("second").get_labeled_images()
+
+
+@needs_orthanc
+def test_a_segmentation_that_found_no_room_is_taken_when_there_is_some(archive, open_archive, tmp_path, monkeypatch):
+    image, clip = next(iter(archive.clips.items()))
+    submit(open_archive("first"), tmp_path, image, clip, [1])
+
+    def refuse(self, instance, path):
+        raise WriteError(f"{path}: cannot be written: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "fetch", refuse)
+        second = open_archive("second")
+        second._look(at_once=True)
+        assert image in second.list_images() and image not in second.get_labeled_images()
+    second._look(at_once=True)
+    assert image in second.get_labeled_images()
 
 
 @needs_orthanc
@@ -156,14 +176,15 @@ def test_a_segmentation_that_comes_late_does_not_displace_a_newer_label(
     def refuse(self, instance, path):
         fetch(self, instance, path)
         if status == 404 and path.name == "seg.dcm" and read_dicom_seg(path).source == image:
-            raise HTTPException(404, "The archive does not give this cine (it answered 500).")
+            raise NoCine(404, "The archive does not give this cine (it answered 500).")
         if status == 502 and instance.uid == other:
             path.unlink()
-            raise HTTPException(502, "The archive cannot be reached.")
+            raise Unreachable("The archive cannot be reached.")
 
     monkeypatch.setattr(Archive, "fetch", refuse)
     second._look(at_once=True)
-    submit(second, tmp_path, image, clip, [2])
+    with suppress(Unreachable):  # it is saved on the server all the same
+        submit(second, tmp_path, image, clip, [2])
     monkeypatch.setattr(Archive, "fetch", fetch)
     again = open_archive("second")
     again._look(at_once=True)

@@ -1,5 +1,7 @@
 """A training in a process of its own, however long the list of what it trains on."""
 
+import subprocess
+import sys
 import tempfile
 
 import lib.train
@@ -29,6 +31,18 @@ def test_what_cannot_be_read_is_left_out_and_told(runs, tmp_path, weights):
         "ERROR",
         ["left out: run.dcm: no such file or folder", "the data set has no usable frame; label at least one."],
     )
+
+
+def test_what_others_print_ends_no_following(runs, tmp_path, monkeypatch):
+    """A library's word before the process has told its lines from theirs, and one that a kill has cut short."""
+    lines = ["A new version is there!", '{"line": "epoch 1 of 2"}', '{"line": "epo']
+    program = f"import sys; print(*{lines}, sep=chr(10)); sys.stdout.flush(); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", program, str(tmp_path / "job.json")]
+    monkeypatch.setattr(lib.train, "_process", lambda job: subprocess.Popen(command, **pipes))
+    task = runs.start({}, {})
+    assert runs.stop()["status"] == "ERROR"
+    assert runs.wait(task["id"])["details"] == ["epoch 1 of 2", "The training was killed."]
 
 
 def test_a_process_that_cannot_be_started_does_not_bar_the_next(runs, tmp_path, monkeypatch):
