@@ -22,7 +22,7 @@ from .atomic import replacing
 from .data import clip_pairs, clip_title, digest_clips, part_clips, read_clip
 from .errors import AngioSegError, unwrapped
 from .evaluation import Predictor, figures_of, network_predictor, score_clip
-from .intervals import mean_interval
+from .intervals import FEWEST_SEEDS, mean_interval, verdict
 from .nets import neighbors_of, read_state
 from .panels import draw_panels
 from .paths import bundle_dir
@@ -337,13 +337,8 @@ def _order(figures: dict[tuple[int, int], dict[str, float]], seeds: int) -> list
     for more, fewer in ((1, 0), (2, 1), (2, 0)):
         for key in ("mean_iou", "iou"):
             gaps = [figures[more, seed][key] - figures[fewer, seed][key] for seed in range(seeds)]
-            found = mean_interval(gaps)
-            gap = f"{model_name(more)} against {model_name(fewer)}, {COLUMNS[key]}: {found.mean:+.4f}"
-            if math.isnan(found.low):
-                lines.append(f"{gap}; one seed gives no verdict.")
-                continue
-            shown = "better" if found.low > 0 else "worse" if found.high < 0 else "no difference shown"
-            lines.append(f"{gap} (95 % interval {found.low:+.4f} to {found.high:+.4f}): {shown}.")
+            models = (model_name(fewer), model_name(more))
+            lines.append(verdict(COLUMNS[key], mean_interval(gaps), True, models, "seeds", FEWEST_SEEDS))
     return lines
 
 

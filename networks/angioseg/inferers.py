@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from monai.data import MetaTensor
@@ -71,15 +72,16 @@ class ClipInferer(Inferer):
             Tensor of ``inputs``' shape and of ``out_dtype``, on the CPU.
 
         Raises:
-            ValueError: when ``inputs`` is not one clip, or the frames do not lie in it.
+            ValueError: when ``inputs`` is not one clip, or the frames do not lie in it or do not follow each other.
         """
         clip = inputs[0] if inputs.ndim == 5 and inputs.shape[0] == 1 else inputs
         if clip.ndim != 4 or clip.shape[0] != 1:
             raise ValueError(f"expected one clip of shape (1, T, H, W), got {list(inputs.shape)}.")
         clip = clip.as_tensor()[0] if isinstance(clip, MetaTensor) else clip[0]
         num_frames = len(clip)
-        if frames is None:
-            frames = range(num_frames)
+        frames = range(num_frames) if frames is None else list(frames)
+        if any(after != before + 1 for before, after in pairwise(frames)):
+            raise ValueError(f"frames {frames} do not follow each other.")
         result = torch.zeros(clip.shape, dtype=self.out_dtype)
         device = next(network.parameters()).device if self.device is None else self.device
         for start in range(0, len(frames), self.batch_size):

@@ -6,10 +6,12 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["FEWEST", "Interval", "mean_interval", "verdict"]
+__all__ = ["FEWEST", "FEWEST_SEEDS", "Interval", "mean_interval", "verdict"]
 
 FEWEST = 6
 """Patients (or cines) that a verdict needs: fewer do not show whether they spread as Student's t supposes."""
+FEWEST_SEEDS = 3
+"""Trainings that a verdict needs: what a seed changes is many small chances together, which is what t supposes."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +71,31 @@ def mean_interval(values: Sequence[float], units: Sequence[Hashable] | None = No
     return Interval(mean, mean - half, mean + half, count)
 
 
-def verdict(name: str, difference: Interval, more_is_better: bool = True) -> str:
-    """Whether B is better than A, in a sentence.
+def verdict(
+    name: str,
+    difference: Interval,
+    more_is_better: bool = True,
+    models: tuple[str, str] = ("A", "B"),
+    units: str = "independent cines or patients",
+    fewest: int = FEWEST,
+) -> str:
+    """Whether the second of two models is better than the first, in a sentence.
 
     Args:
         name: of the figure.
-        difference: of B minus A, cine by cine.
+        difference: of the second minus the first, unit by unit.
         more_is_better: of the figure.
+        models: what they are called.
+        units: what the interval rests on.
+        fewest: of these that a verdict needs.
     """
+    first, second = models
     if math.isnan(difference.mean):
         return f"{name}: nothing to compare."
-    numbers = f"{name}: B - A = {difference.mean:+.4f}"
-    if difference.units < FEWEST:
-        return f"{numbers}; no verdict from {difference.units} independent cines or patients, {FEWEST} are needed."
+    numbers = f"{name}: {second} - {first} = {difference.mean:+.4f}"
+    if difference.units < fewest:
+        return f"{numbers} (n = {difference.units}); no verdict: {fewest} {units} are needed."
     numbers += f" (95 % interval {difference.low:+.4f} to {difference.high:+.4f}, n = {difference.units})"
     if difference.low <= 0 <= difference.high:
         return f"{numbers}: no difference is shown."
-    return f"{numbers}: B is {'better' if (difference.mean > 0) == more_is_better else 'worse'} than A."
+    return f"{numbers}: {second} is {'better' if (difference.mean > 0) == more_is_better else 'worse'} than {first}."

@@ -11,7 +11,7 @@ from angioseg.cli import app
 from angioseg.data import clip_pairs
 from angioseg.errors import AngioSegError
 from angioseg.evaluation import FIGURES, evaluate_clips, figures_of, network_predictor, score_clip
-from angioseg.intervals import FEWEST, mean_interval, verdict
+from angioseg.intervals import FEWEST, FEWEST_SEEDS, mean_interval, verdict
 from angioseg.key_frame_score import score_key_frame, true_lengths
 from angioseg.segmentation import Segmenter
 from angioseg.simulation import simulate_clip, write_clip
@@ -149,6 +149,12 @@ def test_an_interval_holds_the_truth_as_often_as_it_says(cines, least):
 )
 def test_verdicts(gaps, more_is_better, says):
     assert says in verdict("Dice", mean_interval(gaps), more_is_better)
+
+
+def test_a_verdict_of_seeds_names_the_networks_and_rests_on_three():
+    line = verdict("IoU", mean_interval([0.1, 0.11, 0.12]), True, ("2D", "3D-2D"), "seeds", FEWEST_SEEDS)
+    assert line.startswith("IoU: 3D-2D - 2D = +0.1100 (95 % interval ")
+    assert line.endswith(", n = 3): 3D-2D is better than 2D.")
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,12 @@ def test_anything_but_one_clip_is_refused(shape):
         make(1)(torch.zeros(shape), SumOfWindow(1))
 
 
+@pytest.mark.parametrize("frames", [[0, 5], [3, 2], [1, 1]])
+def test_frames_that_do_not_follow_each_other_are_refused(frames):
+    with pytest.raises(ValueError, match="do not follow each other"):
+        make(1)(numbered_clip(7), SumOfWindow(1), frames=frames)
+
+
 def test_progress_counts_frames_and_can_end_the_work():
     seen = []
 

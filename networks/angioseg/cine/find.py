@@ -78,9 +78,10 @@ def cines_in(folder: str | PathLike, frames_of_one: bool = True) -> list[Path]:
             yield path
         else:
             known = {inner.name for inner in inside}
+            chosen = set(cines or files)
             passed = _NO_CINES if known & {"images", DATASTORE} else ()
             for inner in inside:
-                if inner in (cines or files):
+                if inner in chosen:
                     yield inner
                 elif inner.is_dir() and inner.name not in passed and (is_cine(inner) or not inner.is_symlink()):
                     yield from below(inner, True)

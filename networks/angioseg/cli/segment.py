@@ -125,7 +125,7 @@ def _named(paths: list[Path]) -> tuple[dict[str, Path], list[AngioSegError]]:
     from angioseg.cine.find import name_below
 
     named: dict[str, Path] = {}
-    problems = []
+    taken, seen, problems = set(), set(), []
     for path in paths:
         try:
             found = _cines(path)
@@ -135,8 +135,10 @@ def _named(paths: list[Path]) -> tuple[dict[str, Path], list[AngioSegError]]:
             problems.append(error)
             continue
         for cine in found:
-            name = free_name(name_below(cine, path), {other.lower() for other in named})
-            if not any(cine.absolute() == other.absolute() for other in named.values()):
+            if cine.absolute() not in seen:
+                seen.add(cine.absolute())
+                name = free_name(name_below(cine, path), taken)
+                taken.add(name.lower())
                 named[name] = cine
     return named, problems
 
