@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from .errors import AngioSegError
-from .paths import slicer_dir
+from .paths import RESULTS, slicer_dir
 
 __all__ = ["run_demo"]
 
@@ -83,10 +83,11 @@ def run_demo(out: Path, seed: int = 3, model: Path | None = None, frames: int = 
     print("5. Writing masks, pictures and numbers ...")
     mask = segmentation.mask()
     measures = [FrameMeasure(**segmenter.measures[frame]) for frame in sorted(segmenter.measures)]
-    write_label(out / f"{name}_seg.nrrd", mask, cine, segmentation.segmentedFrames())
-    save_frames_csv(out / f"{name}_frames.csv", measures, key_frames, cine)
-    save_key_frame(out / f"{name}_keyframe.png", cine, mask, key_frames, measures)
-    save_overlay_video(out / f"{name}_overlay.mp4", cine, mask, key_frames, segmentation.segmentedFrames())
+    files = {kind: out / f"{name}{ending}" for kind, ending in RESULTS.items()}
+    write_label(files["seg"], mask, cine, segmentation.segmentedFrames())
+    save_frames_csv(files["frames"], measures, key_frames, cine)
+    save_key_frame(files["keyframe"], cine, mask, key_frames, measures)
+    save_overlay_video(files["overlay"], cine, mask, key_frames, segmentation.segmentedFrames())
 
     result = {
         "dice": dice(mask, clip.vessels),
@@ -103,7 +104,7 @@ def run_demo(out: Path, seed: int = 3, model: Path | None = None, frames: int = 
         print(f"By the truth it shows {share:.0%} of the vessel pixels of the fullest frame, {clip.best_frame}")
     else:
         print("Key frame: none, no vessel was found")
-    print(f"Pictures: {out / f'{name}_keyframe.png'}, {out / f'{name}_overlay.mp4'}")
+    print(f"Pictures: {files['keyframe']}, {files['overlay']}")
     print(f"In 3D Slicer: open {scene} (views black? click the eye beside the cine in the Data module)")
     print(
         f"To serve it to Slicer's MONAI Label module: angioseg serve --studies {shlex.quote(str(studies))}, then http://127.0.0.1:8000"

@@ -3,12 +3,15 @@
 from collections.abc import Collection
 from pathlib import Path
 
-__all__ = ["DATASTORE", "MODELS", "app_dir", "bundle_dir", "free_name", "slicer_dir"]
+__all__ = ["DATASTORE", "MODELS", "RESULTS", "app_dir", "bundle_dir", "free_name", "slicer_dir"]
 
 DATASTORE = "datastore_v2.json"
 """MONAI Label's list of a studies folder, in that folder."""
 MODELS = "angioseg-models"
 """Where the models that a server trained lie, in its studies folder; no cine is looked for there."""
+
+RESULTS = {"seg": "_seg.nrrd", "overlay": "_overlay.mp4", "keyframe": "_keyframe.png", "frames": "_frames.csv"}
+"""What follows a cine's name in the names of its mask, its video, its key frame and its table."""
 
 _PACKAGE = Path(__file__).resolve().parent
 

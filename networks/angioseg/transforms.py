@@ -23,7 +23,7 @@ from .cine import Cine, write_label
 from .cine.find import name_below
 from .cine.integers import as_cine_integers
 from .errors import AngioSegError
-from .paths import free_name
+from .paths import RESULTS, free_name
 
 __all__ = [
     "RandNeighborsd",
@@ -265,12 +265,12 @@ class SaveLabeld(MapTransform):
             new = (file, key) not in self._names
             wanted = name_below(file, self.data_root_dir or file.parent)
             name = self._names.setdefault((file, key), free_name(wanted, taken))
-            path = self.output_dir / f"{name}_seg.nrrd"
+            path = self.output_dir / f"{name}{RESULTS['seg']}"
             if new and not self.overwrite and path.exists():
                 raise AngioSegError(
                     f"{path}: is there already; give another --output_dir, or --overwrite True to replace masks."
                 )
             if name != wanted:
-                logger.warning(f"{file}: its mask is {name}_seg.nrrd, for another cine has its name.")
+                logger.warning(f"{file}: its mask is {path.name}, for another cine has its name.")
             write_label(path, mask, cine, range(cine.num_frames))
         return d

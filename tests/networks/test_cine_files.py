@@ -17,6 +17,7 @@ from angioseg.cine import (
     write_cine,
     write_label,
 )
+from angioseg.errors import AngioSegError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -159,7 +160,7 @@ def test_which_values_of_a_label_are_vessel(values, vessel, only, dtype, tmp_pat
     ],
 )
 def test_labels_that_are_not_written(mask, frames, name, said, tmp_path):
-    with pytest.raises(CineError, match=said):
+    with pytest.raises(AngioSegError, match=said):
         write_label(tmp_path / name, mask, run(np.zeros((3, 4, 5), np.uint8)), frames)
     assert list(tmp_path.iterdir()) == []
 

@@ -4,7 +4,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pydicom
 import pytest
-from angioseg.cine import Cine, write_cine, write_label
+from angioseg.cine import Cine, read_label, write_cine, write_label
 from angioseg.data import FrameDataset, labelled_frames, patient_key, split_by_patient
 from angioseg.errors import AngioSegError
 from hypothesis import assume, given
@@ -51,6 +51,8 @@ def test_labelled_frames_are_the_items(clip, kind, listed, given, items):
     clips = [{**clip(kind, listed), **({} if given is None else {"frames": given})}]
     dataset = FrameDataset(clips, transform=lambda item: item)
     assert [item["frame"] for item in dataset] == items
+    if given is None:
+        assert read_label(clips[0]["label"])[1] == items  # as the server takes it
     assert {int(item["label"][item["frame"]].sum()) for item in dataset} <= {0, 8}
     assert all(np.array_equal(item["image"].numpy(), CINE.frames) for item in dataset)
 

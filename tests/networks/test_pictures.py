@@ -6,7 +6,8 @@ from itertools import pairwise
 import av
 import numpy as np
 import pytest
-from angioseg.cine import Cine, CineError
+from angioseg.atomic import WriteError
+from angioseg.cine import Cine
 from angioseg.keyframes import FrameMeasure, KeyFrame, measure_frames
 from angioseg.pictures import draw_frame, grey_window, save_frames_csv, save_key_frame, save_overlay_video
 from PIL import Image
@@ -161,7 +162,7 @@ def test_stopping_leaves_no_video(make, tmp_path, stop_at):
 def test_what_cannot_be_written_is_told(make, tmp_path, which):
     cine, mask, measures, keys = make(count=3)
     path = tmp_path / "missing" / "file"
-    with pytest.raises(CineError, match="cannot be written: No such file"):
+    with pytest.raises(WriteError, match="cannot be written: No such file"):
         if which == "video":
             save_overlay_video(path, cine, mask, keys)
         elif which == "picture":

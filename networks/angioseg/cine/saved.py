@@ -11,7 +11,7 @@ from angioseg.cine import header
 from angioseg.cine.cine import Cine, CineError
 from angioseg.cine.nrrd import write_nrrd
 from angioseg.cine.read import read_cine
-from angioseg.cine.vessel import vessel_mask
+from angioseg.cine.vessel import CATHETER, vessel_mask
 
 __all__ = ["read_label", "write_cine", "write_label"]
 
@@ -68,30 +68,42 @@ def write_label(
 
 
 def read_label(path: str | PathLike, vessels_only: bool = False) -> tuple[np.ndarray, list[int]]:
-    """Read a label saved by `write_label`, Slicer or MONAI Label: NRRD, NIfTI or MetaImage.
+    """Read a label saved by `write_label`, Slicer or MONAI Label (NRRD, NIfTI or MetaImage), or a folder of pictures.
 
     Args:
-        path: the file.
+        path: the file or folder.
         vessels_only: refuse a label with anything beside vessel and background in it.
 
     Returns:
         mask: (T, H, W) uint8, 1 = vessel; see `vessel_mask` for what is.
-        annotated_frames: the frames that the file lists; where it lists none, those with a vessel pixel.
+        annotated_frames: the frames that the file lists; where it lists none, those with a vessel pixel, and of a
+            folder of pictures all: a frame without vessel has its picture there, one that nobody labelled has none.
 
     Raises:
-        CineError: when it cannot be read, lists frames that it does not have, or holds values that no label has.
+        CineError: when it cannot be read, lists frames that it does not have, holds values that no label has, or marks
+            and none that means vessel or catheter.
     """
     cine = read_cine(path)
     values = cine.frames
     if values.min() < 0 or values.max() > 255:
-        raise CineError(f"{fspath(path)}: is not a label: it holds values from {values.min()} to {values.max()}")
+        raise CineError(
+            f"{fspath(path)}: is not a label: it holds values from {values.min()} to {values.max()}; labels have 8 bits"
+        )
     mask = vessel_mask(values)
+    if not mask.any() and (marks := set(np.unique(values).tolist()) - {0, *CATHETER}):
+        raise CineError(
+            f"{fspath(path)}: marks pixels with {min(marks)}, which is no vessel; vessels are 1, or in pictures white "
+            "(128 and above, save colours as grey levels)"
+        )
     if vessels_only and ((values != 0) & (mask == 0)).any():
         raise CineError(
             f"{fspath(path)} holds values that are not vessel: 0 is background, 1 is vessel (in pictures 128 and above)"
         )
     listed = cine.meta.get(header.ANNOTATED)
-    return mask, [t for t, frame in enumerate(mask) if frame.any()] if listed is None else listed
+    if listed is None:
+        every = Path(path).is_dir()
+        listed = [t for t, frame in enumerate(mask) if every or frame.any()]
+    return mask, listed
 
 
 def _nrrd_path(path: str | PathLike) -> Path:

@@ -1,5 +1,7 @@
 """Endings of the files that are read as cines, and of their labels."""
 
+from angioseg.paths import RESULTS
+
 __all__ = [
     "CINE_SUFFIXES",
     "DICOM",
@@ -21,10 +23,10 @@ PICTURE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 CINE_SUFFIXES = DICOM + VIDEO + NRRD + ITK + PICTURE
 """All of them; DICOM files may have any ending or none."""
 
-LABEL_ENDINGS = ("_label.nrrd", "_seg.nrrd", ".seg.nrrd")
+LABEL_ENDINGS = ("_label.nrrd", RESULTS["seg"], ".seg.nrrd")
 """What follows a cine's name in the name of its label: of training data, of ``angioseg segment``, of 3D Slicer."""
 
-RESULT_ENDINGS = (*LABEL_ENDINGS, "_overlay.mp4", "_keyframe.png")
+RESULT_ENDINGS = (*LABEL_ENDINGS, RESULTS["overlay"], RESULTS["keyframe"])
 """Of all that ``angioseg segment`` writes and that could be taken for a cine; these files are none."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from angioseg.errors import AngioSegError
-from angioseg.paths import free_name
+from angioseg.paths import RESULTS, free_name
 
 from .output import check_free, output_folder, staging_folder
 from .progress import show_progress
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 _FILES = {
-    "seg": ("_seg.nrrd", "the vessels, frame by frame"),
-    "overlay": ("_overlay.mp4", "the cine with its vessels"),
-    "keyframe": ("_keyframe.png", "the clearest and most complete frame"),
-    "frames": ("_frames.csv", "every frame in numbers"),
+    "seg": "the vessels, frame by frame",
+    "overlay": "the cine with its vessels",
+    "keyframe": "the clearest and most complete frame",
+    "frames": "every frame in numbers",
 }
 
 _REASON = {False: "no vessel was found", True: "only specks were found"}
@@ -85,7 +85,7 @@ def _segment(
             warn(f"left out: {problem}")
         for number, (name, path) in enumerate(cines.items(), start=1):
             start = time.perf_counter()
-            targets = {kind: out / f"{name}{ending}" for kind, (ending, _) in _FILES.items()}
+            targets = {kind: out / f"{name}{ending}" for kind, ending in RESULTS.items()}
             try:
                 # Another cine's, as often as not: exports call many of them IM0001.
                 check_free(targets.values(), overwrite)
@@ -206,4 +206,4 @@ def _tell(name: str, segmentation: "Segmentation", latencies: dict[str, float], 
         typer.echo(f"  {rank}. frame {key.frame} at {seconds:.2f} s, score {key.score:.2f}. {key.why}")
     typer.echo("Written:")
     for kind, file in files.items():
-        typer.echo(f"  {printable(file)}  {_FILES[kind][1]}")
+        typer.echo(f"  {printable(file)}  {_FILES[kind]}")

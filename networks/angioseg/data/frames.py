@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..cine import read_cine, vessel_mask
+from ..cine import read_cine, read_label
 from ..cine.pictures import frame_files
-from ..cine.vessel import CATHETER
 from ..errors import AngioSegError
 
 __all__ = ["FrameDataset", "labelled_frames", "read_clip"]
@@ -22,9 +21,8 @@ __all__ = ["FrameDataset", "labelled_frames", "read_clip"]
 def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
     """Read a clip's label.
 
-    :func:`angioseg.cine.vessel_mask` says which values are vessel. The labelled frames are ``"frames"`` where that
-    is given; else the label's ``annotated_frames``; else all frames of a folder, and in a file those with a vessel
-    pixel. A frame that is not labelled is unknown, not empty.
+    :func:`angioseg.cine.read_label` says what is vessel, and which frames are labelled where the clip's ``"frames"`` do
+    not. A frame that is not labelled is unknown, not empty.
 
     Args:
         clip: ``{"label": cine of labels}``, anything :func:`angioseg.cine.read_cine` reads.
@@ -34,24 +32,14 @@ def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
         frames: numbers of the labelled frames.
 
     Raises:
-        AngioSegError: when the label cannot be read, holds marks and none that means vessel or catheter, or a frame is
-            named that it does not have.
+        AngioSegError: when the label cannot be read, or a frame is named that it does not have.
     """
-    labels = read_cine(clip["label"])
-    mask = vessel_mask(labels.frames)
-    if not mask.any() and (marks := set(np.unique(labels.frames).tolist()) - {0, *CATHETER}):
-        raise AngioSegError(
-            f"{clip['label']}: marks pixels with {min(marks)}, which is no vessel; vessels are 1, or in pictures white "
-            "(128 and above, save colours as grey levels)."
-        )
-    frames = clip.get("frames", labels.meta.get("annotated_frames"))
-    if frames is None:
-        every = range(labels.num_frames)
-        frames = every if Path(clip["label"]).is_dir() else [frame for frame in every if mask[frame].any()]
+    mask, listed = read_label(clip["label"])
+    frames = list(clip.get("frames", listed))
     for frame in frames:
-        if not 0 <= frame < labels.num_frames:
-            raise AngioSegError(f"{clip['label']}: frame {frame} is not in a cine of {labels.num_frames} frames.")
-    return mask, list(frames)
+        if not 0 <= frame < len(mask):
+            raise AngioSegError(f"{clip['label']}: frame {frame} is not in a cine of {len(mask)} frames.")
+    return mask, frames
 
 
 def read_clip(clip: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, list[int]]:
