@@ -35,6 +35,8 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 
+__all__ = ["AngioSegApp"]
+
 _CONF = ("model", "device", "cine_cache_mb")
 _PLATFORMS_CONF = ("server_mode", "auth_token")
 

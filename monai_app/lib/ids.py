@@ -4,14 +4,14 @@ from fastapi import HTTPException
 
 __all__ = ["check_id", "is_id"]
 
-MAX_LENGTH = 200
+_MAX_LENGTH = 200
 
 
 def is_id(text: object) -> bool:
     """Whether ``text`` can be the name of one file in a folder: printable, no folders, not hidden."""
     if not isinstance(text, str):
         return False
-    return 0 < len(text) <= MAX_LENGTH and text[0] != "." and text.isprintable() and not set(text) & set("/\\")
+    return 0 < len(text) <= _MAX_LENGTH and text[0] != "." and text.isprintable() and not set(text) & set("/\\")
 
 
 def check_id(text: str, what: str) -> str:

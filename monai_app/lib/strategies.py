@@ -25,23 +25,22 @@ _DESCRIPTIONS = {
 }
 
 
+_RESERVED_S = 600.0
+
+
 class Reservations:
-    """Frames that somebody was given: until some time has passed, nobody is given them again.
+    """Frames that somebody was given: until ten minutes have passed, nobody is given them again.
 
     So two who ask at once get different frames, and a skipped frame does not come back at once.
-
-    Args:
-        seconds: how long.
     """
 
-    def __init__(self, seconds: float = 600.0):
+    def __init__(self):
         self.lock = threading.Lock()
-        self._seconds = seconds
         self._until: dict[tuple[str, int], float] = {}
 
     def add(self, id: str, frame: int):
         """Reserve a frame."""
-        self._until[id, frame] = time.monotonic() + self._seconds
+        self._until[id, frame] = time.monotonic() + _RESERVED_S
 
     def frames(self) -> dict[str, set[int]]:
         """The reserved frames of each cine."""

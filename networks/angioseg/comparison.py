@@ -51,6 +51,7 @@ COLUMNS = {
 }
 """The table's columns: key -> heading."""
 _PAPER_GRID = (448, 448)
+_ROWS = 6
 
 
 @dataclass(frozen=True)
@@ -237,8 +238,6 @@ def _train(protocol: Protocol, folder: Path, neighbors: int, seed: int, device: 
     # Nothing is chosen by validation, so there is none; the config wants clips for it all the same.
     labelled = next(([clip] for clip in train if read_clip(clip)[2]), [])
     values |= {"val_clips": labelled, "validate#all_frames#needs_vessels": False, "val_interval": "$@max_epochs + 1"}
-    if torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")).type == "cpu":
-        values["num_workers"] = 0
     if device is not None:
         values["device"] = f"$torch.device({device!r})"
     workflow = ConfigWorkflow(
@@ -298,14 +297,14 @@ def _on_paper_grid(image: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np
     return np.rint(smooth.numpy()).astype(image.dtype), sharp.numpy().astype(np.uint8)
 
 
-def _draw(protocol: Protocol, out: Path, seed: int, models: dict[int, Path], device: str | None, rows: int = 6) -> None:
+def _draw(protocol: Protocol, out: Path, seed: int, models: dict[int, Path], device: str | None) -> None:
     """Figure 2: the fullest tested frame of six clips; source, truth and each network."""
     predictors: dict[int, Predictor] = {
         neighbors: network_predictor(Segmenter(model=model, device=device)) for neighbors, model in models.items()
     }
     drawn = []
     for clip in protocol.sides(seed)[1]:
-        if len(drawn) == rows:
+        if len(drawn) == _ROWS:
             break
         image, truth, frames = read_clip(clip)
         area = {frame: int(truth[frame].sum()) for frame in frames}

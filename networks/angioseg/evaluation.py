@@ -255,8 +255,7 @@ def evaluate_clips(
             scores = score_clip(masks[model], truth, frames)
             key_frame = None
             if lengths is not None:
-                times_ms = assumed_times(len(image))[0]  # the first choice does not depend on the times
-                key_frame = score_key_frame(image, masks[model], times_ms, lengths)
+                key_frame = score_key_frame(image, masks[model], lengths)
             results[model].append(CineResult(name, unit, scores, figures_of(scores), key_frame))
         window = grey_window(image)
         for score in scores:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .cine.times import assumed_times
 from .errors import AngioSegError
 from .keyframes import measure_frames, rank_key_frames
 
@@ -53,18 +54,18 @@ def true_lengths(clip_folder: str | Path) -> np.ndarray | None:
     return (steps * both).sum(1)
 
 
-def score_key_frame(image: np.ndarray, mask: np.ndarray, times_ms: np.ndarray, lengths: np.ndarray) -> KeyFrameScore:
+def score_key_frame(image: np.ndarray, mask: np.ndarray, lengths: np.ndarray) -> KeyFrameScore:
     """Choose the key frame of a predicted mask and look it up in the truth.
 
     Args:
         image: (T, H, W).
         mask: (T, H, W), predicted, 1 = vessel.
-        times_ms: (T,).
         lengths: (T,), see :func:`true_lengths`; some frame shows a vessel.
 
     Returns:
         The score.
     """
+    times_ms = assumed_times(len(image))[0]  # the first choice does not depend on them
     chosen = rank_key_frames(measure_frames(image, mask, times_ms, range(len(image))), count=1)
     if not chosen:
         return KeyFrameScore(None, 0.0, False)

@@ -25,7 +25,7 @@ from .errors import AngioSegError
 from .intervals import Interval, mean_interval
 from .metrics import dice
 from .nets import CENet3D2D, load_weights, save_weights
-from .paths import bundle_dir
+from .paths import bundle_dir, weights_of
 from .segmentation import Segmenter
 from .selection import Clip, candidate_frames, choose, needs_scores, score_frame
 from .simulation import SimulatedClip, simulate_clip
@@ -78,7 +78,7 @@ def untrained_weights(path: str | Path, seed: int = 0) -> None:
         path: the file.
         seed: of the chance.
     """
-    trained = load_weights(CENet3D2D(num_neighbors=1), bundle_dir() / "models" / "model.pt")
+    trained = load_weights(CENet3D2D(num_neighbors=1), weights_of(bundle_dir()))
     torch.manual_seed(seed)
     network = CENet3D2D(num_neighbors=1)
     network.fusion.load_state_dict(trained.fusion.state_dict())
@@ -256,19 +256,18 @@ def read_points(path: str | Path) -> list[Point]:
         raise AngioSegError(f"{path}: was not written by simulate-loop; give another folder.") from error
 
 
-def frames_needed(points: Sequence[Point], share: float = _ENOUGH) -> dict[str, dict[int, float | None]]:
-    """How many labelled frames bring a strategy to a share of what all labels together bring.
+def frames_needed(points: Sequence[Point]) -> dict[str, dict[int, float | None]]:
+    """How many labelled frames bring a strategy to 95 % of the Dice that all labels together bring.
 
     Args:
         points: of strategies and of ``EVERYTHING``, whose last Dice is the measure.
-        share: of that Dice.
 
     Returns:
         strategy -> seed -> frames, on straight lines between the points; None where the share was not reached. Seeds
         without ``EVERYTHING`` are left out.
     """
     curves = _curves(points)
-    goals = {seed: share * curve[-1].dice for (strategy, seed), curve in curves.items() if strategy == EVERYTHING}
+    goals = {seed: _ENOUGH * curve[-1].dice for (strategy, seed), curve in curves.items() if strategy == EVERYTHING}
     needed: dict[str, dict[int, float | None]] = {}
     for (strategy, seed), curve in curves.items():
         if strategy != EVERYTHING and seed in goals:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-__all__ = ["DATASTORE", "MODELS", "RESULTS", "app_dir", "bundle_dir", "free_name", "slicer_dir"]
+__all__ = ["DATASTORE", "MODELS", "RESULTS", "app_dir", "bundle_dir", "free_name", "slicer_dir", "weights_of"]
 
 DATASTORE = "datastore_v2.json"
 """MONAI Label's list of a studies folder, in that folder."""
@@ -19,6 +19,11 @@ _PACKAGE = Path(__file__).resolve().parent
 def bundle_dir() -> Path:
     """The MONAI bundle (``configs``, ``models``, ``docs``)."""
     return _PACKAGE / "bundle"
+
+
+def weights_of(bundle: Path) -> Path:
+    """The file of weights of a bundle: of :func:`bundle_dir` those that ship."""
+    return bundle / "models" / "model.pt"
 
 
 def app_dir() -> Path:

@@ -21,11 +21,12 @@ __all__ = ["draw_frame", "grey_window", "save_frames_csv", "save_key_frame", "sa
 
 # Orange of Okabe and Ito's palette, which people with any colour vision tell from greys; the outline is also brighter
 # than any vessel, so that it shows without colour.
-VESSEL = (230, 159, 0)
-OUTLINE = (255, 200, 60)
+_VESSEL = (230, 159, 0)
+_OUTLINE = (255, 200, 60)
 _OPACITY = 0.35
 
 _SMALLEST = 512
+_GAP = 4
 _NARROWEST = 480
 _WHITE, _PALE, _BLACK = (255, 255, 255), (190, 190, 190), (0, 0, 0)
 
@@ -76,9 +77,9 @@ def draw_frame(frame: np.ndarray, mask: np.ndarray | None, window: tuple[float, 
         vessel = vessel.resize(size, Image.Resampling.BILINEAR)
     vessel = np.asarray(vessel) >= 128
     rgb = np.asarray(picture.convert("RGB")).copy()
-    rgb[vessel] = (rgb[vessel] * (1 - _OPACITY) + np.array(VESSEL) * _OPACITY).astype(np.uint8)
+    rgb[vessel] = (rgb[vessel] * (1 - _OPACITY) + np.array(_VESSEL) * _OPACITY).astype(np.uint8)
     # Outside the vessel, so that the line hides none of it.
-    rgb[ndimage.binary_dilation(vessel, iterations=max(1, round(max(size) / 800))) & ~vessel] = OUTLINE
+    rgb[ndimage.binary_dilation(vessel, iterations=max(1, round(max(size) / 800))) & ~vessel] = _OUTLINE
     return Image.fromarray(rgb)
 
 
@@ -174,7 +175,7 @@ def _with_line(picture: Image.Image, cine: Cine, index: int, rank: int | None, s
     draw.text((size * 0.5, middle), text, _WHITE, _font(size), anchor="lm")
     note, colour = ("", _PALE) if segmented else ("not segmented", _PALE)
     if rank is not None:
-        note, colour = f"key frame {rank}", OUTLINE
+        note, colour = f"key frame {rank}", _OUTLINE
     draw.text((canvas.width - size * 0.5, middle), note, colour, _font(size), anchor="rm")
     return canvas
 
@@ -249,12 +250,12 @@ def _short(cine: Cine, rank: int, key_frame: KeyFrame) -> str:
     return f"{rank}: frame {key_frame.frame}, {_seconds(cine, key_frame.frame)}, {key_frame.score:.2f}"
 
 
-def _row(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:
-    row = Image.new("RGB", (sum(p.width + gap for p in pictures) - gap, max(p.height for p in pictures)), _BLACK)
+def _row(pictures: Sequence[Image.Image]) -> Image.Image:
+    row = Image.new("RGB", (sum(p.width + _GAP for p in pictures) - _GAP, max(p.height for p in pictures)), _BLACK)
     left = 0
     for picture in pictures:
         row.paste(picture, (left, 0))
-        left += picture.width + gap
+        left += picture.width + _GAP
     return row
 
 
@@ -272,17 +273,17 @@ def _text(title: str, body: str, width: int, size: int) -> Image.Image:
     return block
 
 
-def _strip(pictures: Sequence[tuple[Image.Image, str]], width: int, size: int, gap: int = 4) -> Image.Image:
+def _strip(pictures: Sequence[tuple[Image.Image, str]], width: int, size: int) -> Image.Image:
     """Four places beside each other however many are filled, each a small picture above its caption."""
-    place = (width - 3 * gap) // 4
+    place = (width - 3 * _GAP) // 4
     small = min(round(size * 0.8), place // 12)
     first = pictures[0][0]
     scale = place / max(first.width, first.height)
     thumb = (max(1, round(first.width * scale)), max(1, round(first.height * scale)))
-    strip = Image.new("RGB", (4 * place + 3 * gap, thumb[1] + 2 * small), _BLACK)
+    strip = Image.new("RGB", (4 * place + 3 * _GAP, thumb[1] + 2 * small), _BLACK)
     draw = ImageDraw.Draw(strip)
     for number, (picture, caption) in enumerate(pictures):
-        left = number * (place + gap)
+        left = number * (place + _GAP)
         strip.paste(picture.resize(thumb, Image.Resampling.LANCZOS), (left + (place - thumb[0]) // 2, 0))
         draw.text((left + place / 2, thumb[1] + small), caption, _PALE, _font(small), anchor="mm")
     return strip

@@ -18,7 +18,7 @@ from .errors import AngioSegError, unwrapped
 from .inferers import ClipInferer
 from .keyframes import FrameMeasure, KeyFrame, measure_frames, rank_key_frames
 from .nets import neighbors_of
-from .paths import bundle_dir
+from .paths import bundle_dir, weights_of
 
 __all__ = ["Segmentation", "Segmenter", "check_device", "parse_frames", "weights_overrides"]
 
@@ -120,7 +120,7 @@ class Segmenter:
         grid: Sequence[int] | None = None,
     ) -> None:
         bundle = Path(bundle or bundle_dir())
-        model = Path(model or bundle / "models" / "model.pt")
+        model = Path(model or weights_of(bundle))
         self._config = ConfigParser()
         self._config.read_config(bundle / "configs" / "inference.json")
         self._config.update({"bundle_root": str(bundle), "model": str(model), **weights_overrides(model, device)})
@@ -155,7 +155,6 @@ class Segmenter:
             cine: a cine, or the path of one.
             frames: see :func:`parse_frames`.
             progress: called with (frames done, frames to do); an exception raised there ends the work.
-
             threshold: for this cine only, instead of the one given at the start.
 
         Returns:

@@ -18,6 +18,7 @@ from .transforms import neighbor_indices
 
 __all__ = ["STRATEGIES", "Choice", "Clip", "FrameScore", "candidate_frames", "choose", "needs_scores", "score_frame"]
 
+_CANDIDATES = 12
 _NEAR_VESSEL = 0.05  # of probability: what lies below is background to every view of the frame
 _CELLS = 8
 _APART_MS = 500.0
@@ -79,9 +80,9 @@ class Choice:
     why: str
 
 
-def candidate_frames(num_frames: int, most: int = 12) -> list[int]:
-    """Frames worth scoring: neighbours are nearly copies, so ``most`` of them, evenly spread, stand for all."""
-    return sorted({int(frame) for frame in np.linspace(0, num_frames - 1, min(most, num_frames)).round()})
+def candidate_frames(num_frames: int) -> list[int]:
+    """Frames worth scoring: neighbours are nearly copies, so twelve of them, evenly spread, stand for all."""
+    return sorted({int(frame) for frame in np.linspace(0, num_frames - 1, min(_CANDIDATES, num_frames)).round()})
 
 
 def score_frame(segmenter: Segmenter, cine: Cine, frame: int) -> FrameScore:

@@ -112,7 +112,6 @@ def train(
     Raises:
         AngioSegError: when weights, clips or labels cannot be used, or the validation frames show no vessel.
     """
-    import torch
     from ignite.engine import Events
     from monai.bundle import ConfigWorkflow
     from monai.handlers import from_engine
@@ -124,9 +123,6 @@ def train(
     shutil.copytree(bundle, folder, ignore=shutil.ignore_patterns("models", "__pycache__"))
     models.mkdir()
     overrides = weights_overrides(Path(start_from), device)
-    on_gpu = torch.cuda.is_available() if device is None else torch.device(device).type == "cuda"
-    if not on_gpu:
-        overrides["num_workers"] = 0
     overrides |= {"progress_bar": False, "tensorboard": False}
     if left_out is not None:
         overrides |= {f"{data}#left_out": left_out for data in ("train#dataset", "validate#all_frames")}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import AngioSegError, lacks_memory
-from .paths import bundle_dir
+from .paths import bundle_dir, weights_of
 from .training import Training, TrainingProgress, train
 
 __all__ = ["Version", "Versions"]
@@ -53,24 +53,22 @@ class Versions:
     Args:
         root: made when the first training begins.
         first: weights of version 0; those that ship when None.
+
+    Attributes:
+        first: the model that training began with.
     """
 
     def __init__(self, root: str | Path, first: str | Path | None = None) -> None:
         self.root = Path(root)
-        self._first = Version(0, bundle_dir(), Path(first or bundle_dir() / "models" / "model.pt"))
-
-    @property
-    def first(self) -> Version:
-        """The model that training began with."""
-        return self._first
+        self.first = Version(0, bundle_dir(), Path(first or weights_of(bundle_dir())))
 
     def current(self) -> Version:
         """The newest version."""
         for number in sorted(self._numbers(), reverse=True):
             bundle = self.root / str(number)
-            if (bundle / "models" / "model.pt").is_file():
-                return Version(number, bundle, bundle / "models" / "model.pt")
-        return self._first
+            if (weights := weights_of(bundle)).is_file():
+                return Version(number, bundle, weights)
+        return self.first
 
     def train(
         self,

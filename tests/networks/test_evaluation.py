@@ -171,11 +171,11 @@ def test_the_key_frame_is_looked_up_in_the_truth(simulated):
     assert lengths.shape == (12,)
     assert (lengths[~clip.vessels.any(axis=(1, 2))] == 0).all()
     assert lengths[clip.best_frame] > 0.8 * lengths.max()
-    best = score_key_frame(clip.frames, clip.vessels, clip.times_ms, lengths)
+    best = score_key_frame(clip.frames, clip.vessels, lengths)
     assert best.share > 0.8 and not best.before_contrast
     early = np.roll(clip.vessels, -int(clip.best_frame), axis=0)
-    assert score_key_frame(clip.frames, early, clip.times_ms, lengths).share < best.share
-    assert score_key_frame(clip.frames, 0 * clip.vessels, clip.times_ms, lengths).frame is None
+    assert score_key_frame(clip.frames, early, lengths).share < best.share
+    assert score_key_frame(clip.frames, 0 * clip.vessels, lengths).frame is None
     assert true_lengths(folder) is None
 
 

@@ -6,7 +6,7 @@ from angioseg.cine.cine import CineError
 
 __all__ = ["MAX_BYTES", "check_size"]
 
-MAX_SIDE = 16_384
+_MAX_SIDE = 16_384
 MAX_BYTES = 4 * 2**30
 
 
@@ -18,8 +18,8 @@ def check_size(path: Path, count: int, rows: int, columns: int, itemsize: int) -
     """
     if min(count, rows, columns) < 1:
         raise CineError(f"{path}: holds no image ({count} frames of {columns} x {rows} pixels)")
-    if max(rows, columns) > MAX_SIDE or count * rows * columns * itemsize > MAX_BYTES:
+    if max(rows, columns) > _MAX_SIDE or count * rows * columns * itemsize > MAX_BYTES:
         raise CineError(
             f"{path}: claims {count} frames of {columns} x {rows} pixels, more than any cine has "
-            f"(at most {MAX_SIDE} pixels a side and {MAX_BYTES // 2**30} GiB): the file is damaged, or split it"
+            f"(at most {_MAX_SIDE} pixels a side and {MAX_BYTES // 2**30} GiB): the file is damaged, or split it"
         )

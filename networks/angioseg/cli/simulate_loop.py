@@ -65,7 +65,7 @@ def _simulate_loop(
     A run that was interrupted goes on where it was when it is started again.
     """
     from angioseg.loop import EVERYTHING, draw_curves, read_points, simulate_loop, untrained_weights, write_points
-    from angioseg.paths import bundle_dir
+    from angioseg.paths import bundle_dir, weights_of
     from angioseg.selection import STRATEGIES
 
     names = list(dict.fromkeys(strategies.split(",")))
@@ -80,7 +80,7 @@ def _simulate_loop(
     with output_folder(out), _quiet(), show_progress("looping") as progress:
         points = read_points(out / "loop.csv")
         _same_settings(out / "loop.json", {**loop, "size": size, "start": start}, begun=bool(points))
-        weights = bundle_dir() / "models" / "model.pt" if start == "shipped" else Path(start)
+        weights = weights_of(bundle_dir()) if start == "shipped" else Path(start)
         if start == "untrained":
             weights = out / "start.pt"
             untrained_weights(weights)

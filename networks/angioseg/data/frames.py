@@ -118,7 +118,7 @@ class FrameDataset(Dataset):
 
     def __init__(
         self,
-        clips: Sequence[dict[str, str]],
+        clips: Sequence[dict[str, Any]],
         transform: Callable,
         empty_share: float = 1.0,
         needs_vessels: bool = False,

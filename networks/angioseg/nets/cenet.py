@@ -135,9 +135,9 @@ class CENet3D2D(nn.Module):
         return x.float()  # under autocast the loss still sees full precision
 
 
-def _padding(side: int, stride: int = 32, cells: int = 6) -> int:
+def _padding(side: int) -> int:
     # A cell of the bottleneck is 32 pixels, and the residual multi-kernel pooling needs 6 cells a side.
-    return max(cells * stride, (side + stride - 1) // stride * stride) - side
+    return max(6, -(-side // 32)) * 32 - side
 
 
 class _Fusion(nn.Module):
