@@ -92,16 +92,19 @@ def name_cines(paths: list[str], known: Mapping[str, str], kept: Collection[str]
     """
     named = {known[path]: path for path in paths if is_image_id(known.get(path))}
     given = set(named.values())
+    # On some disks the labels of Run and run would be one file.
+    taken = {one.casefold() for one in (*named, *kept)}
     for path in paths:
         if path in given:
             continue
         flat = path.replace("/", "__")
         candidates = [flat.removesuffix(cine_suffix(path)), flat]
         number = 2
-        while candidates[0] in named or candidates[0] in kept or not is_image_id(candidates[0]):
+        while candidates[0].casefold() in taken or not is_image_id(candidates[0]):
             candidates.pop(0)
             if not candidates:
                 candidates.append(f"{flat[-150:].lstrip('.')}~{number}")
                 number += 1
         named[candidates[0]] = path
+        taken.add(candidates[0].casefold())
     return dict(sorted(named.items()))

@@ -48,6 +48,7 @@ def make(folder: Path, *names: str) -> Path:
         (["run.dcm", "run.mp4"], {"run": "run.dcm", "run.mp4": "run.mp4"}),
         (["a/run.dcm", "a__run.dcm"], {"a__run": "a/run.dcm", "a__run.dcm": "a__run.dcm"}),
         (["a/x", "a__x"], {"a__x": "a/x", "a__x~2": "a__x"}),
+        (["Run.dcm", "run.mp4"], {"Run": "Run.dcm", "run.mp4": "run.mp4"}),  # one label on disks that ignore case
         ([".hidden.dcm", ".git/x.dcm", "labels/final/run.nrrd", "DICOMDIR", "run.seg.nrrd"], {}),
         (["über weiß.dcm"], {"über weiß": "über weiß.dcm"}),
         (["a.dcm", "a.seg.dcm"], {"a": "a.dcm", "a.seg.dcm": "a.seg.dcm"}),  # a.seg.nrrd is a label of "a"
