@@ -453,9 +453,15 @@ def read_upload(path: str) -> Cine:
 
 
 def pixel_digest(cine: Cine) -> str:
-    """Names a cine's pixels, with their type and number."""
-    form = f"{cine.frames.dtype}{cine.shape}".encode()
-    return hashlib.blake2b(np.ascontiguousarray(cine.frames).data, digest_size=16, key=form).hexdigest()
+    """Names a cine's pixels, whatever their scale: Slicer applies the rescale slope and intercept of a DICOM file."""
+    lowest, levels = int(cine.frames.min()), np.zeros(1 << 16, bool)
+    for frame in cine.frames:
+        levels[frame.astype(np.int32) - lowest] = True
+    step = max(1, int(np.gcd.reduce(np.flatnonzero(levels))))
+    digest = hashlib.blake2b(digest_size=16, key=str(cine.shape).encode())
+    for frame in cine.frames:
+        digest.update(((frame.astype(np.int32) - lowest) // step).astype(np.uint16).data)
+    return digest.hexdigest()
 
 
 def _label_files(folder: Path) -> list[Path]:

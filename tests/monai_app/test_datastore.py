@@ -309,8 +309,10 @@ OTHER_TIMES = Cine(RAMP, np.array([0.0, 40.0]), spacing=(0.2, 0.2), spacing_sour
         ("run.nrrd", "run", OTHER_TIMES, "run"),
         ("run.nii.gz", "run", OTHER_TIMES, "run"),
         ("a/run.nrrd", "a__run", OTHER_TIMES, "a__run"),
-        ("run.nrrd", "run", Cine(RAMP + 1, np.arange(2.0)), None),
-        ("run.nrrd", "run", Cine(RAMP.astype(np.uint16), np.arange(2.0)), None),
+        ("run.nrrd", "run", Cine(RAMP.astype(np.uint16), np.arange(2.0)), "run"),
+        ("run.nrrd", "run", Cine(3 * RAMP.astype(np.int16) - 1024, np.arange(2.0)), "run"),  # as Slicer reads a DICOM
+        ("run.nrrd", "run", Cine(RAMP // 2, np.arange(2.0)), None),
+        ("run.nrrd", "run", Cine(RAMP[::-1], np.arange(2.0)), None),
         ("run.nrrd", "run", Cine(RAMP.reshape(4, 2, 4), np.arange(4.0)), None),
         ("run.nrrd", "run", Cine(RAMP[:1], np.arange(1.0)), None),
     ],
@@ -372,13 +374,13 @@ def test_a_cine_whose_pixels_are_known_is_compared_without_reading_it_again(tmp_
     store = CineDatastore(str(tmp_path / "studies"), lambda path: read.append(path) or read_cine(path))
     upload = tmp_path / "upload.nrrd"
     for value in range(3):
-        write_cine(upload, Cine(RAMP + value, np.arange(2.0)))
+        write_cine(upload, Cine(np.roll(RAMP, value), np.arange(2.0)))
         assert store.add_image(f"run{value}", str(upload), {}) == f"run{value}"
         assert store.add_image(f"run{value}", str(upload), {}) == f"run{value}"
     assert store.add_image("new", str(upload), {}) == "run2"
     assert read == []
     # A file that has changed is another cine.
-    write_cine(tmp_path / "studies" / "run2.nrrd", Cine(RAMP + 9, np.arange(2.0)))
+    write_cine(tmp_path / "studies" / "run2.nrrd", Cine(np.roll(RAMP, 9), np.arange(2.0)))
     assert store.add_image("new", str(upload), {}) == "new"
 
 
@@ -390,7 +392,7 @@ def test_a_cine_that_cannot_be_read_is_compared_after_all_others(tmp_path, monke
     (studies / "a.nrrd").write_bytes((studies / "b.nrrd").read_bytes()[:-4])
     store = CineDatastore(str(studies))
     for value, answer in ((1, "other"), (0, "b")):
-        write_cine(upload, Cine(RAMP + value, np.arange(2.0)))
+        write_cine(upload, Cine(np.roll(RAMP, value), np.arange(2.0)))
         assert store.add_image("other", str(upload), {}) == answer
 
 
@@ -407,7 +409,7 @@ def test_those_who_add_the_same_cine_at_once_add_it_once(tmp_path, name):
 def test_different_cines_can_be_added_at_once(tmp_path):
     store = CineDatastore(str(tmp_path / "studies"))
     for value in range(8):
-        write_cine(tmp_path / f"{value}.nrrd", Cine(RAMP + value, np.arange(2.0)))
+        write_cine(tmp_path / f"{value}.nrrd", Cine(np.roll(RAMP, value), np.arange(2.0)))
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda value: store.add_image(f"run{value}", str(tmp_path / f"{value}.nrrd"), {}), range(8)))
     assert store.list_images() == [f"run{value}" for value in range(8)]

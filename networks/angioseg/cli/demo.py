@@ -1,4 +1,4 @@
-"""``angioseg demo``: everything once, joined: simulated cine -> DICOM -> server -> Slicer scene -> masks -> pictures."""
+"""``angioseg demo``: everything once: simulated cine -> DICOM -> server -> Slicer scene -> masks -> pictures."""
 
 import shlex
 import sys
@@ -39,7 +39,7 @@ def _demo(
 
 
 def _run(out: Path, seed: int, model: Path | None) -> None:
-    """Write ``studies/`` (the cine as DICOM, as the server sees it), the results, and ``scene/``, which Slicer opens."""
+    """Write ``studies/`` (the cine, as the server sees it), the results, and ``scene/``, which Slicer opens."""
     from angioseg.cine import read_cine, write_label
     from angioseg.keyframes import FrameMeasure, KeyFrame
     from angioseg.metrics import dice
