@@ -1,6 +1,5 @@
 """The cines of a studies folder as the images of MONAI Label, with their labels."""
 
-import hashlib
 import json
 import logging
 import os
@@ -11,10 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
 from angioseg.atomic import replacing
 from angioseg.cine import Cine, CineError, is_cine, read_cine, read_label, write_label
 from angioseg.cine.find import frame_folders
+from angioseg.cine.pixels import pixel_digest
 from angioseg.cine.suffixes import RESULT_ENDINGS, cine_suffix
 from angioseg.paths import MODELS
 from fastapi import HTTPException
@@ -28,7 +27,7 @@ from lib.ids import check_id
 from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
 from lib.options import check_options
 
-__all__ = ["CineDatastore", "pixel_digest", "read_upload"]
+__all__ = ["CineDatastore", "read_upload"]
 
 logger = logging.getLogger("angioseg.server")
 
@@ -174,7 +173,7 @@ class CineDatastore(LocalDatastore):
         if name.lower().endswith(RESULT_ENDINGS) or not is_image_id(image_id):
             raise HTTPException(400, f"{image_id!r} ends as the name of a result does. Use another id.")
         info = _checked_info(image_info or {})
-        pixels, target = pixel_digest(read_upload(image_filename)), Path(self._datastore_path, name)
+        pixels, target = pixel_digest(read_upload(image_filename).frames), Path(self._datastore_path, name)
         for _ in range(2):  # once more, when somebody else added one of that name meanwhile
             self._look(at_once=True)
             if same := self._with_pixels(pixels, self._to_compare(image_id, name)):
@@ -225,7 +224,7 @@ class CineDatastore(LocalDatastore):
             state = file_state(path) if path else ()
             known = self._pixels.get(image_id)
             if known is None or known[0] != state or known[1] is None:
-                self._pixels[image_id] = (state, pixel_digest(self.read_image(image_id)))
+                self._pixels[image_id] = (state, pixel_digest(self.read_image(image_id).frames))
         except OSError:
             return None  # removed a moment ago
         except NoCine:
@@ -267,10 +266,10 @@ class CineDatastore(LocalDatastore):
             # As it is now, not as it was at the last look: somebody may have put one there since.
             old = next((file for file in _label_files(folder) if _labelled_id(file) == image_id), None)
             if old is not None:
-                new = new if replace else join_labels(new, _read_current(old))
+                new = new if replace else join_labels(new, _read_current(old, cine))
                 self._keep(old, image_id, label_tag, old.name[len(image_id) :])
             target = folder / f"{image_id}.nrrd"
-            write_label(target, new.mask, cine, new.frames)
+            write_label(target, new.mask, cine, new.frames, pixel_digest(cine.frames))
             if old is not None and old != target:
                 old.unlink(missing_ok=True)
             own = {key: value for key, value in info.items() if key not in _RESERVED_LABEL_INFO}
@@ -452,18 +451,6 @@ def read_upload(path: str) -> Cine:
         raise HTTPException(400, str(error).replace(str(path), "The upload")) from error
 
 
-def pixel_digest(cine: Cine) -> str:
-    """Names a cine's pixels, whatever their scale: Slicer applies the rescale slope and intercept of a DICOM file."""
-    lowest, levels = int(cine.frames.min()), np.zeros(1 << 16, bool)
-    for frame in cine.frames:
-        levels[frame.astype(np.int32) - lowest] = True
-    step = max(1, int(np.gcd.reduce(np.flatnonzero(levels))))
-    digest = hashlib.blake2b(digest_size=16, key=str(cine.shape).encode())
-    for frame in cine.frames:
-        digest.update(((frame.astype(np.int32) - lowest) // step).astype(np.uint16).data)
-    return digest.hexdigest()
-
-
 def _label_files(folder: Path) -> list[Path]:
     """The labels of one tag; of two of a cine the first counts."""
     return [file for file in sorted(folder.iterdir()) if label_suffix(file.name) and file.is_file()]
@@ -486,11 +473,11 @@ def _checked_info(info: dict) -> dict:
     return {key: value for key, value in info.items() if key not in _RESERVED_INFO}
 
 
-def _read_current(path: Path) -> Label | None:
+def _read_current(path: Path, cine: Cine) -> Label | None:
     try:
-        return Label(*read_label(path))
+        return Label(*read_label(path, cine=cine))
     except CineError:
-        return None  # put there by hand, and no label: it is kept as a version, and says nothing about any frame
+        return None  # put there by hand and no label, or of a cine that lay here before: it says nothing of any frame
 
 
 def _version_files(folder: Path) -> dict[str, dict[int, str]]:

@@ -15,6 +15,7 @@ import numpy as np
 from angioseg.atomic import WriteError, replacing
 from angioseg.cine import Cine, CineError, read_cine, read_label, write_label
 from angioseg.cine.dicom_seg import OF_CINE, DicomSeg, read_dicom_seg, time_of_content, write_dicom_seg
+from angioseg.cine.pixels import pixel_digest
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
@@ -22,7 +23,7 @@ from monailabel.utils.others.generic import md5_digest
 
 from lib.archive import Archive, Instance, Unreachable, is_uid
 from lib.cines import NoCine
-from lib.datastore import CineDatastore, pixel_digest, read_upload
+from lib.datastore import CineDatastore, read_upload
 
 __all__ = ["PacsDatastore", "cache_folder"]
 
@@ -161,7 +162,7 @@ class PacsDatastore(CineDatastore):
         here = [uid for uid in alike if Path(self.image_path(uid)).exists()]
         away = self._untried_first(uid for uid in alike if uid not in here)
         compared = list(dict.fromkeys([*named, *here, *away[: self.most_compared]]))
-        if known := self._with_pixels(pixel_digest(cine), compared):
+        if known := self._with_pixels(pixel_digest(cine.frames), compared):
             return known
         raise HTTPException(
             400,

@@ -70,7 +70,7 @@ class CineScoring(ScoringMethod):
             return _GONE
         try:
             cine = self._cines.read(path)
-            mask, listed = read_label(label)
+            mask, listed = read_label(label, cine=cine)
             if mask.shape != cine.shape or not listed:
                 raise CineError("The label is not on the grid of its cine, or names no frame")
             predicted = np.zeros_like(mask)

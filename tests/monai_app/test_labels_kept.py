@@ -5,6 +5,8 @@ import shutil
 import numpy as np
 import pytest
 from angioseg.cine import Cine, read_label, write_cine, write_label
+from angioseg.data import read_clip
+from angioseg.errors import AngioSegError
 from fastapi import HTTPException
 from lib.datastore import CineDatastore
 
@@ -51,6 +53,23 @@ def test_two_servers_on_one_folder_lose_none_of_each_others_frames(studies, tmp_
         servers[number].save_label("run", label(tmp_path / "label.nrrd", frame), "final", {})
     info = servers[0].get_label_info("run", "final")
     assert (info["annotated_frames"], info["version"]) == ([3, 7, 9], 3)
+
+
+def test_a_label_is_not_of_a_cine_that_took_the_place_of_its_own(studies, tmp_path):
+    """The next export may write another patient's run over this one, under the same name and as large."""
+    store = CineDatastore(str(studies))
+    store.save_label("run", label(tmp_path / "label.nrrd", 3), "final", {})
+    clip = {"image": str(studies / "run.nrrd"), "label": str(studies / "labels" / "final" / "run.nrrd")}
+    # The same pixels in another file are the same cine.
+    write_cine(studies / "run.nrrd", Cine(frames=(2 * CINE.frames).astype(np.int16), times_ms=CINE.times_ms * 2))
+    assert read_clip(clip)[2] == [3]
+    write_cine(studies / "run.nrrd", Cine(frames=CINE.frames[::-1], times_ms=CINE.times_ms))
+    with pytest.raises(AngioSegError, match=r"run\.nrrd: was made on other pixels than those of its cine"):
+        read_clip(clip)
+    store.save_label("run", label(tmp_path / "label.nrrd", 8), "final", {})
+    info = store.get_label_info("run", "final")
+    assert (info["annotated_frames"], info["versions"]) == ([8], ["versions/run.1.nrrd"])
+    assert read_clip(clip)[2] == [8]
 
 
 @pytest.mark.parametrize("tag", ["Final", "FINAL"])

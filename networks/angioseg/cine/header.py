@@ -11,11 +11,13 @@ from angioseg.cine.times import assumed_times, from_zero
 __all__ = [
     "ANNOTATED",
     "NAME",
+    "PIXELS",
     "SPACING_SOURCE",
     "TIMES",
     "TIMES_SOURCE",
     "annotated_frames",
     "frame_times",
+    "made_on",
     "spacing_source",
 ]
 
@@ -24,6 +26,7 @@ TIMES_SOURCE = "frame_times_source"
 SPACING_SOURCE = "pixel_size_source"
 ANNOTATED = "annotated_frames"
 NAME = "name"
+PIXELS = "cine_pixels"
 
 _MS = {"s": 1000.0, "ms": 1.0}
 
@@ -64,6 +67,12 @@ def annotated_frames(values: Mapping[str, str], count: int) -> list[int] | None:
     if not isinstance(listed, list) or not all(type(frame) is int and 0 <= frame < count for frame in listed):
         return None
     return sorted(set(listed))
+
+
+def made_on(values: Mapping[str, str]) -> str | None:
+    """The `pixel_digest` of the cine that a label was made on, or None where the file does not say."""
+    digest = _json(values.get(PIXELS, ""))
+    return digest if isinstance(digest, str) and digest else None
 
 
 def _json(text: str) -> Any:

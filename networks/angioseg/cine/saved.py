@@ -10,6 +10,7 @@ import numpy as np
 from angioseg.cine import header
 from angioseg.cine.cine import Cine, CineError
 from angioseg.cine.nrrd import write_nrrd
+from angioseg.cine.pixels import pixel_digest
 from angioseg.cine.read import read_cine
 from angioseg.cine.vessel import CATHETER, vessel_mask
 
@@ -36,7 +37,11 @@ def write_cine(path: str | PathLike, cine: Cine, name: str | None = None) -> Non
 
 
 def write_label(
-    path: str | PathLike, mask: np.ndarray, cine: Cine | Sequence[float] | np.ndarray, annotated_frames: Iterable[int]
+    path: str | PathLike,
+    mask: np.ndarray,
+    cine: Cine | Sequence[float] | np.ndarray,
+    annotated_frames: Iterable[int],
+    pixels: str | None = None,
 ) -> None:
     """Save a label on a cine's grid as a gzip NRRD.
 
@@ -48,6 +53,7 @@ def write_label(
         mask: (T, H, W), uint8 or bool; 1 = vessel.
         cine: the cine that it belongs to, or its frame times in ms (T,).
         annotated_frames: numbers of the labelled frames, from 0.
+        pixels: `pixel_digest` of the cine, which `read_label` then tells from another that took its place.
 
     Raises:
         CineError: for another ending, or a mask or frame numbers that do not fit the cine.
@@ -64,15 +70,21 @@ def write_label(
         raise CineError(f"{path}: annotated frames {frames[0]}..{frames[-1]} are not in a cine of {len(mask)} frames")
     values = _values(cine) if isinstance(cine, Cine) else {header.TIMES: json.dumps(times_ms.tolist())}
     spacing = cine.spacing if isinstance(cine, Cine) else (1.0, 1.0)
-    write_nrrd(path, mask.view(np.uint8), spacing, values | {header.ANNOTATED: json.dumps(frames)}, level=6)
+    values[header.ANNOTATED] = json.dumps(frames)
+    if pixels is not None:
+        values[header.PIXELS] = json.dumps(pixels)
+    write_nrrd(path, mask.view(np.uint8), spacing, values, level=6)
 
 
-def read_label(path: str | PathLike, vessels_only: bool = False) -> tuple[np.ndarray, list[int]]:
+def read_label(
+    path: str | PathLike, vessels_only: bool = False, cine: Cine | None = None
+) -> tuple[np.ndarray, list[int]]:
     """Read a label saved by `write_label`, Slicer or MONAI Label (NRRD, NIfTI or MetaImage), or a folder of pictures.
 
     Args:
         path: the file or folder.
         vessels_only: refuse a label with anything beside vessel and background in it.
+        cine: refuse a label that was made on another one, where the file says on which.
 
     Returns:
         mask: (T, H, W) uint8, 1 = vessel; see `vessel_mask` for what is.
@@ -81,10 +93,10 @@ def read_label(path: str | PathLike, vessels_only: bool = False) -> tuple[np.nda
 
     Raises:
         CineError: when it cannot be read, lists frames that it does not have, holds values that no label has, or marks
-            and none that means vessel or catheter.
+            and none that means vessel or catheter; when it was made on another cine.
     """
-    cine = read_cine(path)
-    values = cine.frames
+    label = read_cine(path)
+    values = label.frames
     if values.min() < 0 or values.max() > 255:
         raise CineError(
             f"{fspath(path)}: is not a label: it holds values from {values.min()} to {values.max()}; labels have 8 bits"
@@ -99,7 +111,13 @@ def read_label(path: str | PathLike, vessels_only: bool = False) -> tuple[np.nda
         raise CineError(
             f"{fspath(path)} holds values that are not vessel: 0 is background, 1 is vessel (in pictures 128 and above)"
         )
-    listed = cine.meta.get(header.ANNOTATED)
+    made_on = label.meta.get(header.PIXELS)
+    if cine is not None and made_on is not None and made_on != pixel_digest(cine.frames):
+        raise CineError(
+            f"{fspath(path)}: was made on other pixels than those of its cine, which has taken the place of another; "
+            "label it again"
+        )
+    listed = label.meta.get(header.ANNOTATED)
     if listed is None:
         every = Path(path).is_dir()
         listed = [t for t, frame in enumerate(mask) if every or frame.any()]

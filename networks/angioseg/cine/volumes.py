@@ -82,7 +82,7 @@ def read_itk_cine(path: Path, name: str) -> Cine:
         image = reader.Execute()
     except (RuntimeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise CineError(f"{path}: cannot be read as an image: it is cut short, damaged or of another kind") from error
-    keys = (header.TIMES, header.TIMES_SOURCE, header.SPACING_SOURCE, header.ANNOTATED)
+    keys = (header.TIMES, header.TIMES_SOURCE, header.SPACING_SOURCE, header.ANNOTATED, header.PIXELS)
     values = {key: image.GetMetaData(key) for key in keys if image.HasMetaDataKey(key)}
     return _cine(_Held(image).array(), channels > 1, image.GetSpacing()[::-1], values, path, name)
 
@@ -141,6 +141,7 @@ def _cine(
     listed = header.annotated_frames(values, count)
     if listed is None and header.ANNOTATED in values:
         raise CineError(f"{path}: its {header.ANNOTATED} must be a list of its frames, 0 to {count - 1}")
+    meta = {header.ANNOTATED: listed, header.PIXELS: header.made_on(values)}
     spacing = tuple(float(s) for s in sizes[-2:])
     return Cine(
         frames,
@@ -150,7 +151,7 @@ def _cine(
         header.spacing_source(values),
         name,
         warnings + times_warnings,
-        {} if listed is None else {header.ANNOTATED: listed},
+        {key: value for key, value in meta.items() if value is not None},
     )
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..cine import read_cine, read_label
+from ..cine import Cine, read_cine, read_label
 from ..cine.pictures import frame_files
 from ..errors import AngioSegError
 
 __all__ = ["FrameDataset", "labelled_frames", "read_clip"]
 
 
-def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
+def labelled_frames(clip: dict[str, Any], cine: Cine | None = None) -> tuple[np.ndarray, list[int]]:
     """Read a clip's label.
 
     :func:`angioseg.cine.read_label` says what is vessel, and which frames are labelled where the clip's ``"frames"`` do
@@ -26,6 +26,7 @@ def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
 
     Args:
         clip: ``{"label": cine of labels}``, anything :func:`angioseg.cine.read_cine` reads.
+        cine: the clip's, where it is read already: the label must be of it.
 
     Returns:
         mask: (T, H, W) uint8, 1 = vessel.
@@ -34,7 +35,7 @@ def labelled_frames(clip: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
     Raises:
         AngioSegError: when the label cannot be read, or a frame is named that it does not have.
     """
-    mask, listed = read_label(clip["label"])
+    mask, listed = read_label(clip["label"], cine=cine)
     frames = list(clip.get("frames", listed))
     for frame in frames:
         if not 0 <= frame < len(mask):
@@ -59,8 +60,9 @@ def read_clip(clip: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, list[int]]:
         AngioSegError: when one of them cannot be read or they do not fit together: sizes, or numbers of their pictures.
     """
     _check_numbers(Path(clip["image"]), Path(clip["label"]))
-    image = read_cine(clip["image"]).frames
-    mask, frames = labelled_frames(clip)
+    cine = read_cine(clip["image"])
+    image = cine.frames
+    mask, frames = labelled_frames(clip, cine)
     if image.shape != mask.shape:
         raise AngioSegError(f"{clip['label']}: labels of shape {mask.shape} do not fit images of shape {image.shape}.")
     if "part" in clip:
