@@ -135,9 +135,11 @@ def simulate_clip(
         filling * iodine_per_mm * 2 * radius * np.minimum(longer, _LONGEST_PATH) * _kept(radius_px, detector.blur_px)
     )
     # Judged over a stretch, as an eye does: a thin vessel is not chopped into specks where it turns along the beam.
-    for vessel in np.split(np.arange(len(number)), np.flatnonzero(np.diff(number)) + 1):
-        axis_dark[:, vessel] = uniform_filter1d(
-            axis_dark[:, vessel], round(_STRETCH_MM / STEP_MM), axis=1, mode="nearest"
+    # Never across an occlusion: nothing flows behind it.
+    flows = tree.gather([np.arange(len(v.arc)) < v.open_to for v in tree.vessels])
+    for stretch in np.split(np.arange(len(number)), np.flatnonzero(np.diff(2 * number + flows)) + 1):
+        axis_dark[:, stretch] = uniform_filter1d(
+            axis_dark[:, stretch], round(_STRETCH_MM / STEP_MM), axis=1, mode="nearest"
         )
     threshold = max(VISIBLE_GREY, 1.3 * detector.noise_grey) / detector.contrast
     # The lumen as the system spreads it: what an expert can outline of a vessel thinner than the blur.
