@@ -141,7 +141,7 @@ def simulate_clip(
         axis_dark[:, stretch] = uniform_filter1d(
             axis_dark[:, stretch], round(_STRETCH_MM / STEP_MM), axis=1, mode="nearest"
         )
-    threshold = max(VISIBLE_GREY, 1.3 * detector.noise_grey) / detector.contrast
+    threshold = max(VISIBLE_GREY, 1.3 * detector.noise_shown) / detector.contrast
     # The lumen as the system spreads it: what an expert can outline of a vessel thinner than the blur.
     outline = np.maximum(np.sqrt(radius_px**2 + (1.2 * detector.blur_px) ** 2), 0.9)
     shown = np.where(axis_dark > threshold, outline, 0.0)

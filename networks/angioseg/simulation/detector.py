@@ -20,7 +20,8 @@ class Detector:
 
     Attributes:
         scatter: scattered over primary signal. blur_px: spread of focal spot and scintillator (Gaussian sigma).
-        noise_grey: quantum noise at mean signal, grey levels. grain: its spread (Gaussian sigma, pixels).
+        noise_grey: quantum noise at mean signal, grey levels, before lag and edge enhancement. grain: its spread
+            (Gaussian sigma, pixels).
         hardening: how much slower than its path the attenuation of iodine and metal grows: a becomes a / (1 + h a).
         lag: share of a frame left over from the one before.
         centre, gain: grey level of mean attenuation; grey levels per unit of attenuation.
@@ -57,6 +58,18 @@ class Detector:
         return attenuation / (1.0 + self.hardening * attenuation.clamp_min(0.0))
 
     @property
+    def noise_shown(self) -> float:
+        """Quantum noise at mean signal as the picture has it, grey levels: after lag and edge enhancement."""
+        grain = _line(self.grain)
+        soft = np.convolve(grain, _line(self.enhance_px))
+        same = np.pad(grain, (len(soft) - len(grain)) // 2)
+        # Of the noise alone, of it with its blurred self, of that alone; the filters are the same in both directions.
+        alone, both, blurred = (float(a @ b) ** 2 for a, b in ((same, same), (same, soft), (soft, soft)))
+        more = 1.0 + self.enhance
+        raised = more**2 - 2 * more * self.enhance * both / alone + self.enhance**2 * blurred / alone
+        return self.noise_grey * math.sqrt(raised * (1 - self.lag) / (1 + self.lag))
+
+    @property
     def contrast(self) -> float:
         """Grey levels that a small object of unit attenuation stands out by, before blur."""
         return self.gain / (1.0 + self.scatter) * (1.0 + 0.5 * self.enhance)
@@ -73,6 +86,9 @@ class Detector:
         if "mean" not in state:
             # In double: a sum shared among threads would else depend on how many there are.
             state["mean"] = signal[0].double().mean().float()
+        if self.lag and "last" not in state:
+            # As if the scene had been seen before, without noise: the first frame then has about that of the others.
+            state["last"] = signal[0].clone()
         if generator is not None:
             noise = torch.randn(signal.shape, generator=generator, device=signal.device)
             middle, *others = _kernel(self.grain)
@@ -80,7 +96,7 @@ class Detector:
             noise = blur(noise, self.grain) / (middle**2 + 2 * sum(step**2 for step in others))
             signal = signal + noise * (self.noise_grey / self.gain) * (signal * state["mean"]).sqrt()
         if self.lag:
-            last = state.get("last", signal[0])
+            last = state["last"]
             for frame in signal:
                 last = frame.mul_(1 - self.lag).add_(last, alpha=self.lag)
             state["last"] = last.clone()
@@ -155,6 +171,12 @@ def _kernel(sigma: float) -> list[float]:
     steps = np.arange(max(1, math.ceil(2.5 * sigma)) + 1)
     kernel = np.exp(-0.5 * (steps / max(sigma, 0.05)) ** 2)
     return (kernel / (2 * kernel.sum() - kernel[0])).tolist()
+
+
+def _line(sigma: float) -> np.ndarray:
+    """The whole Gaussian, from one end to the other."""
+    kernel = _kernel(sigma)
+    return np.array(kernel[:0:-1] + kernel)
 
 
 def _coarse(image: torch.Tensor, cells: int) -> torch.Tensor:
