@@ -58,7 +58,7 @@ def test_an_ectasia_widens_its_vessel():
 
 def test_no_contrast_flows_past_an_occlusion():
     tree = grow_tree(np.random.default_rng(4), "right", (Lesion("occlusion", "RCA", 40, 4),))
-    bolus = random_bolus(np.random.default_rng(1), 4.0, 60, 70.0)
+    bolus = random_bolus(np.random.default_rng(1), 4.0, 60, 70.0, 0.0)
     times = np.arange(60) / 15
     closed = tree.vessels[0].open_to
     fills = {v.name: bolus.filling(late, times) for v, late in zip(tree.vessels, arrival_times(tree, bolus))}

@@ -153,7 +153,7 @@ def test_proximal_diameters_are_those_of_normal_arteries(side):
 def test_contrast_comes_late_and_later_farther_down(seed, frames, fps):
     rng = np.random.default_rng(seed)
     tree = grow_tree(rng)
-    bolus = random_bolus(rng, frames / fps, frames, 72.0)
+    bolus = random_bolus(rng, frames / fps, frames, 72.0, 0.0)
     times = np.arange(frames) / fps
     arrival = arrival_times(tree, bolus)
     for vessel, late in zip(tree.vessels, arrival):
@@ -176,6 +176,25 @@ def test_flow_is_as_fast_as_in_life_and_washes_out():
     np.testing.assert_allclose(course[:4], [0, 0, 1, 1], atol=1e-6)
     assert course[3] > course[4] > course[5]
     assert course[5] < 0.01
+
+
+@pytest.mark.parametrize("hurry", [1.0, 6.5])
+def test_streams_come_and_go_with_the_heart(hurry):
+    beat_s, shift = 0.8, 0.3
+    bolus = Bolus(-10.0 * hurry, 1e3, 150.0, 0.2, 0.5, 1.0, 0.5, beat_s, shift, hurry)
+    at = np.linspace(0, 4 * beat_s, 400, endpoint=False)
+    course = bolus.filling(np.zeros(1), at)[:, 0]
+    # A whole number of beats: all of what comes and goes lies in the heart's own frequency, at the heart's own phase.
+    waves = np.abs(np.fft.rfft(course - course.mean()))
+    assert waves.argmax() == 4
+    least = at[course.argmin()] / beat_s + shift
+    assert least % 1.0 == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize("duration", [0.4, 5.0])
+def test_an_injection_knows_the_hearts_beat(duration):
+    bolus = random_bolus(np.random.default_rng(2), duration, 6, 60.0, 0.7)
+    assert (bolus.beat_s, bolus.beat_shift) == (1.0, 0.7)
 
 
 @few

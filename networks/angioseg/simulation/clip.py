@@ -107,7 +107,7 @@ def simulate_clip(
     tree = grow_tree(anatomy, side, lesions)
     view = random_view(stand, tree.side, size)
     motion = random_motion(moving, tree, view, duration)
-    bolus = random_bolus(injecting, duration, frames, motion.bpm)
+    bolus = random_bolus(injecting, duration, frames, motion.bpm, motion.shift)
     iodine_per_mm = injecting.uniform(0.10, 0.22)
     streams_into_root = injecting.random() < 0.5
     detector = random_detector(system, size)
@@ -317,8 +317,11 @@ class _Puff:
         drift = rng.normal(0, 6, (count, 2)) * px_per_mm + np.array([0.0, -8.0]) * px_per_mm
         come = bolus.filling(rng.uniform(0.1, 0.6, count), times)
         beat = 0.5 + 0.5 * np.sin(times[:, None] * rng.uniform(4, 9) + rng.uniform(0, 6, count))
-        self._dark = come * beat * iodine_per_mm * rng.uniform(0.2, 1.6)
-        self._at = ostium_px[:, None] + away + drift * (times[:, None, None] % 1.0)
+        strength = rng.uniform(0.2, 1.6)
+        # Each second a blob sets out anew, at a moment of its own, and is seen neither then nor when it ends.
+        age = (times[:, None] + rng.random(count)) % 1.0
+        self._dark = come * beat * np.sin(np.pi * age) ** 2 * iodine_per_mm * strength
+        self._at = ostium_px[:, None] + away + drift * age[..., None]
 
     def frames(self, part, size, device):
         x = torch.arange(size[1], dtype=torch.float32, device=device)
