@@ -91,7 +91,7 @@ def simulate_clip(
         The clip, on the CPU.
 
     Raises:
-        SimulationError: a parameter no clip can be made from.
+        SimulationError: a parameter no clip can be made from, or a device that is not there.
     """
     size = _check(seed, frames, size, fps, side)
     device = _device(device)
@@ -111,14 +111,16 @@ def simulate_clip(
     iodine_per_mm = injecting.uniform(0.10, 0.22)
     streams_into_root = injecting.random() < 0.5
     detector = random_detector(system, size)
-    background = Background(scenery, view, tree.heart, device)
+    pan = motion.pan(times) * view.px_per_mm
+    breath_px = -motion.breath(times) * view.px_per_mm
+    reach_px = np.abs([pan[:, 0], pan[:, 1], pan[:, 1] + breath_px]).max()
+    background = Background(scenery, view, tree.heart, device, reach_px)
 
     points = tree.gather([v.points for v in tree.vessels])
     radius = tree.gather([v.radius for v in tree.vessels])
     number = tree.gather([np.full(len(v.arc), index) for index, v in enumerate(tree.vessels)])
     arc = tree.gather([v.arc for v in tree.vessels])
     filling = bolus.filling(tree.gather(arrival_times(tree, bolus)), times)
-    pan = motion.pan(times) * view.px_per_mm
 
     def seen(what: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Heart coordinates (n, 3) as pixels (T, n, 2) and pixels a mm (T, n)."""
@@ -159,7 +161,6 @@ def simulate_clip(
     state: dict = {}
     out = np.empty((frames, *size), np.uint8)
     vessels, catheter = np.empty_like(out), np.empty_like(out)
-    breath_px = -motion.breath(times) * view.px_per_mm
     chunk = 1 if device.type == "cpu" else 16
 
     def onto(values, part):
@@ -337,12 +338,14 @@ class _Puff:
 
 def _device(device: str | torch.device) -> torch.device:
     try:
-        device = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise SimulationError(f"There is no device {device!r}: say cpu or cuda.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SimulationError("This machine has no CUDA device: simulate on the cpu.")
-    return device
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        found = None
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise SimulationError(f"There is no device {str(device)!r}: say cpu or cuda.")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise SimulationError(f"This machine has no CUDA device {found.index or 0}: simulate on the cpu.")
+    return found
 
 
 def _kept(radius_px: np.ndarray, blur_px: float) -> np.ndarray:
@@ -354,9 +357,7 @@ def _check(seed, frames, size, fps, side) -> tuple[int, int]:
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise SimulationError(f"A seed is a whole number from 0 on, not {seed!r}.")
     if frames is not None and (not isinstance(frames, numbers.Integral) or not 3 <= frames <= 10000):
-        raise SimulationError(
-            f"A clip has 3 to 10000 frames, not {frames!r}: empty, filling and full vessels need three."
-        )
+        raise SimulationError(f"A clip has 3 (for empty, filling and full vessels) to 10000 frames, not {frames!r}.")
     try:
         height, width = (int(n) for n in size)
         whole = (height, width) == tuple(size)

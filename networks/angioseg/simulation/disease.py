@@ -168,4 +168,7 @@ def _check(lesion: Lesion, named: dict) -> None:
             f"A severity of {lesion.severity:g} gives a {lesion.kind} no diameter that exists: it is 0 to {most:g}."
         )
     if len(vessel.points[np.abs(vessel.arc - vessel.arc[0] - lesion.at_mm) < lesion.length_mm / 2]) < 3:
-        raise SimulationError(f"A {lesion.kind} of {lesion.length_mm:g} mm is too short for the tree: 2 mm or more.")
+        raise SimulationError(
+            f"Too little of a {lesion.kind} of {lesion.length_mm:g} mm at {lesion.at_mm:g} mm lies in {lesion.vessel}: "
+            "make it longer, or move it inwards."
+        )
