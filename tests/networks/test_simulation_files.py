@@ -1,6 +1,8 @@
 """Simulated data sets and DICOM files."""
 
 import json
+import multiprocessing
+import time
 from collections import Counter
 from itertools import groupby, islice
 
@@ -68,6 +70,21 @@ def test_an_interrupted_data_set_holds_whole_clips_only(tmp_path):
     assert len(list((tmp_path / "clip_0000" / "labels").iterdir())) == 4
 
 
+def test_a_killed_worker_is_told_in_one_line_and_leaves_whole_clips_only(tmp_path):
+    def kill(done, total):
+        # Its large second clip will soon be half written.
+        while not list(tmp_path.glob(".clip_0001-*")) and not (tmp_path / "clip_0001").exists():
+            time.sleep(0.001)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+    plan = [{"seed": 1, **SMALL}, {"seed": 2, "frames": 60, "size": (400, 400)}]
+    with pytest.raises(SimulationError, match="use fewer --workers") as caught:
+        write_dataset(tmp_path, plan, workers=1, progress=kill)
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["clip_0000"]
+
+
 def test_a_clip_replaces_what_lay_there(tmp_path, clip):
     (tmp_path / "c" / "images").mkdir(parents=True)
     (tmp_path / "c" / "images" / "frame_9999.png").touch()
@@ -119,6 +136,17 @@ def test_windows_stream_from_clips_that_differ():
         assert sum(not clip.vessels[item["frame"]].any() for item in mine) == 1
     # The next epoch goes on with a new clip.
     assert np.array_equal(next(iter(stream))["image"], simulate_clip(7, frames=8, size=(48, 64)).frames)
+
+
+@pytest.mark.parametrize(
+    ("frames_per_clip", "empty_share", "most"), [(4, 0.15, 0), (4, 0.25, 1), (10, 0.15, 1), (8, 0.15, 1), (6, 0.9, 5)]
+)
+def test_of_a_clips_windows_at_most_the_share_asked_for_is_empty(frames_per_clip, empty_share, most):
+    options = {"seed": 5, "frames": 24, "size": (32, 32), "frames_per_clip": frames_per_clip}
+    stream = SimulatedWindows(transform=dict, empty_share=empty_share, **options)
+    empty = sum(not item["label"][item["frame"]].any() for item in islice(stream, frames_per_clip))
+    assert empty <= min(most, frames_per_clip * empty_share)
+    assert (empty > 0) == (most > 0)
 
 
 @pytest.mark.parametrize("clips_at_once, frames_per_clip", [(1, 3), (3, 4), (3, 1)])

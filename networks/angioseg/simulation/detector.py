@@ -80,7 +80,7 @@ class Detector:
         Without ``generator`` there is no noise and no JPEG. ``state`` carries what one call leaves to the next one of
         the same clip: mean level and lag.
         """
-        signal = torch.exp(-blur(attenuation, self.blur_px))
+        signal = torch.exp(-_blur(attenuation, self.blur_px))
         cells = max(4, min(signal.shape[-2:]) // 32)
         signal = (signal + self.scatter * _coarse(signal, cells)) / (1.0 + self.scatter)
         if "mean" not in state:
@@ -93,7 +93,7 @@ class Detector:
             noise = torch.randn(signal.shape, generator=generator, device=signal.device)
             middle, *others = _kernel(self.grain)
             # Blur takes that much from white noise in each of two directions.
-            noise = blur(noise, self.grain) / (middle**2 + 2 * sum(step**2 for step in others))
+            noise = _blur(noise, self.grain) / (middle**2 + 2 * sum(step**2 for step in others))
             signal = signal + noise * (self.noise_grey / self.gain) * (signal * state["mean"]).sqrt()
         if self.lag:
             last = state["last"]
@@ -104,7 +104,7 @@ class Detector:
         if self.flatten:
             dark = dark - self.flatten * _coarse(dark, cells)
         if self.enhance:
-            dark = dark + self.enhance * (dark - blur(dark, self.enhance_px))
+            dark = dark + self.enhance * (dark - _blur(dark, self.enhance_px))
         if self.linear:
             grey = self.centre * torch.exp(dark * (-self.gain / self.centre))
         else:
@@ -151,7 +151,7 @@ def random_detector(rng: np.random.Generator, size: tuple[int, int]) -> Detector
     )
 
 
-def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
+def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian blur of (T, H, W), edges repeated."""
     kernel = _kernel(sigma)
     reach = len(kernel) - 1
@@ -181,7 +181,7 @@ def _line(sigma: float) -> np.ndarray:
 
 def _coarse(image: torch.Tensor, cells: int) -> torch.Tensor:
     small = F.avg_pool2d(image[:, None], cells, ceil_mode=True, count_include_pad=False)[:, 0]
-    return F.interpolate(blur(small, 1.5)[:, None], size=image.shape[-2:], mode="bilinear")[:, 0]
+    return F.interpolate(_blur(small, 1.5)[:, None], size=image.shape[-2:], mode="bilinear")[:, 0]
 
 
 def _collimator(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
