@@ -47,8 +47,9 @@ class SimulatedClip:
         centrelines: every vessel's middle line, by name, with its diameter.
         meta: how it was made: seed, side, primary_angle and secondary_angle (degrees, LAO and cranial positive),
             sid_mm, sod_mm, imager_spacing_mm, magnification, fps, bpm, french, linear (tone), burnt_in_text,
-            jpeg_quality (0 = none), video_codec ("" = none), contrast_ms (when the first contrast enters),
-            phases (a word a frame: "pre-contrast", "filling", "full", "washing out"), lesions.
+            jpeg_quality (0 = none), video_codec ("" = none), compression_ratio (bytes before over bytes as JPEG or
+            video, 0 = none), contrast_ms (when the first contrast enters), phases (a word a frame: "pre-contrast",
+            "filling", "full", "washing out"), lesions.
     """
 
     frames: np.ndarray
@@ -190,7 +191,7 @@ def simulate_clip(
     for frame in vessels:
         drop_specks(frame)
     if noise and detector.codec:
-        out = through_video(out, detector.codec, detector.bits_per_pixel)
+        out, state["bytes"] = through_video(out, detector.codec, detector.bits_per_pixel)
     area = vessels.reshape(frames, -1).sum(1, dtype=np.int64)
     return SimulatedClip(
         frames=out,
@@ -215,6 +216,7 @@ def simulate_clip(
             "burnt_in_text": detector.text is not None,
             "jpeg_quality": detector.jpeg if noise else 0,
             "video_codec": detector.codec if noise else "",
+            "compression_ratio": round(out.size / state["bytes"], 2) if "bytes" in state else 0.0,
             "contrast_ms": round(bolus.start_s / bolus.hurry * 1000, 1),
             "phases": frame_phases(area),
             "lesions": [asdict(lesion) for lesion in tree.lesions],

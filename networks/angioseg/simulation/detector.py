@@ -78,7 +78,7 @@ class Detector:
         """Grey frames (T, H, W) uint8 on the CPU from attenuation (T, H, W).
 
         Without ``generator`` there is no noise and no JPEG. ``state`` carries what one call leaves to the next one of
-        the same clip: mean level and lag.
+        the same clip: mean level and lag; and how many ``bytes`` the JPEG pictures took so far.
         """
         signal = torch.exp(-_blur(attenuation, self.blur_px))
         cells = max(4, min(signal.shape[-2:]) // 32)
@@ -118,7 +118,9 @@ class Detector:
             grey = torch.where(text > 0, text, grey)
         frames = grey.clamp_(0, 255).round_().to(torch.uint8).cpu()
         if self.jpeg and generator is not None:
-            frames = torch.stack([torch.from_numpy(_through_jpeg(frame.numpy(), self.jpeg)) for frame in frames])
+            kept = [_through_jpeg(frame.numpy(), self.jpeg) for frame in frames]
+            frames = torch.stack([torch.from_numpy(frame) for frame, _ in kept])
+            state["bytes"] = state.get("bytes", 0) + sum(size for _, size in kept)
         return frames
 
 
@@ -216,7 +218,7 @@ def _text(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(canvas.resize((size[1], size[0]), Image.NEAREST), dtype=np.float32)
 
 
-def _through_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
+def _through_jpeg(frame: np.ndarray, quality: int) -> tuple[np.ndarray, int]:
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, "JPEG", quality=quality)
-    return np.array(Image.open(buffer))
+    return np.array(Image.open(buffer)), len(buffer.getvalue())
