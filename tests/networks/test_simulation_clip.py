@@ -211,7 +211,7 @@ def test_the_share_of_vessel_pixels_is_that_of_real_angiograms():
         ({"fps": float("inf")}, "frame rate"),
         ({"fps": "fast"}, "frame rate"),
         ({"side": "middle"}, "left or right"),
-        ({"frames": 10001}, "3 .* to 10000 frames, not 10001.$"),
+        ({"frames": 10001}, "3 to 10000 frames, not 10001.$"),
         ({"device": "abacus"}, "no device 'abacus': say cpu or cuda"),
         ({"device": 1.5}, "no device '1.5': say cpu or cuda"),
         ({"device": "meta"}, "no device 'meta': say cpu or cuda"),

@@ -359,7 +359,7 @@ def _check(seed, frames, size, fps, side) -> tuple[int, int]:
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise SimulationError(f"A seed is a whole number from 0 on, not {seed!r}.")
     if frames is not None and (not isinstance(frames, numbers.Integral) or not 3 <= frames <= 10000):
-        raise SimulationError(f"A clip has 3 (for empty, filling and full vessels) to 10000 frames, not {frames!r}.")
+        raise SimulationError(f"A clip has 3 to 10000 frames, not {frames!r}.")
     try:
         height, width = (int(n) for n in size)
         whole = (height, width) == tuple(size)
