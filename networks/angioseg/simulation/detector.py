@@ -63,7 +63,7 @@ class Detector:
         grain = _line(self.grain)
         soft = np.convolve(grain, _line(self.enhance_px))
         same = np.pad(grain, (len(soft) - len(grain)) // 2)
-        # Of the noise alone, of it with its blurred self, of that alone; the filters are the same in both directions.
+        # White noise gets the variance of its filter's squares: for one alike both ways, that of one way squared.
         alone, both, blurred = (float(a @ b) ** 2 for a, b in ((same, same), (same, soft), (soft, soft)))
         more = 1.0 + self.enhance
         raised = more**2 - 2 * more * self.enhance * both / alone + self.enhance**2 * blurred / alone
@@ -87,7 +87,7 @@ class Detector:
             # In double: a sum shared among threads would else depend on how many there are.
             state["mean"] = signal[0].double().mean().float()
         if self.lag and "last" not in state:
-            # As if the scene had been seen before, without noise: the first frame then has about that of the others.
+            # As if the scene had been seen before; without noise, so that the first frame is as noisy as the others.
             state["last"] = signal[0].clone()
         if generator is not None:
             noise = torch.randn(signal.shape, generator=generator, device=signal.device)
