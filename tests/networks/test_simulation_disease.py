@@ -58,7 +58,7 @@ def test_an_ectasia_widens_its_vessel():
 
 def test_no_contrast_flows_past_an_occlusion():
     tree = grow_tree(np.random.default_rng(4), "right", (Lesion("occlusion", "RCA", 40, 4),))
-    bolus = random_bolus(np.random.default_rng(1), 4.0, 60, 70.0)
+    bolus = random_bolus(np.random.default_rng(1), 4.0, 60, 70.0, 0.0)
     times = np.arange(60) / 15
     closed = tree.vessels[0].open_to
     fills = {v.name: bolus.filling(late, times) for v, late in zip(tree.vessels, arrival_times(tree, bolus))}
@@ -66,6 +66,33 @@ def test_no_contrast_flows_past_an_occlusion():
     assert fills["RCA"][:, closed:].max() == 0.0
     behind = [v.name for v in tree.vessels if v.parent == 0 and v.joined >= closed]
     assert behind and all(fills[name].max() == 0.0 for name in behind)
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5, 9])
+def test_the_truth_ends_where_an_occlusion_does(seed):
+    lesion = Lesion("occlusion", "RCA", 40, 4)
+    clip = simulate_clip(seed, side="right", lesions=(lesion,), frames=8, size=(256, 256), fps=10.0, noise=False)
+    samples = clip.centrelines.of("RCA")
+    ends = clip.centrelines.along_mm[samples][clip.centrelines.visible[:, samples].any(axis=0)].max()
+    assert 38 < ends <= 40
+
+
+@pytest.mark.parametrize("at", [15.0, 40.0, 90.0])
+def test_the_wires_of_a_stent_run_in_the_wall_and_are_as_dark_as_asked(at):
+    tree = grow_tree(np.random.default_rng(4), "right", (Lesion("stent", "RCA", at, 20, 0.3),))
+    vessel, wires = tree.vessels[0], tree.implants[0]
+    every = np.arange(0.0, len(vessel.arc) - 1, 0.05)
+    axis = np.stack([np.interp(every, np.arange(len(vessel.arc)), way) for way in vessel.points.T], axis=1)
+    apart = np.linalg.norm(wires.points[:, None] - axis[None], axis=2)
+    radius = np.interp(every, np.arange(len(vessel.arc)), vessel.radius)[apart.argmin(axis=1)]
+    # Where the vessel bends, its axis comes nearer from the side.
+    share = apart.min(axis=1) / radius
+    assert share.max() < 1.02
+    assert np.quantile(share, 0.05) > 0.9
+    # A row of discs adds up to its weight times what a step of them covers of their width.
+    step = np.linalg.norm(np.diff(wires.points, axis=0), axis=1)
+    across = wires.dark[:-1] * 2 * wires.radius[:-1] / step
+    assert np.median(across) == pytest.approx(0.3, rel=0.01)
 
 
 @pytest.mark.parametrize("kind", ["calcification", "stent"])
@@ -91,7 +118,8 @@ def test_what_shows_without_contrast_is_no_vessel(kind):
         (Lesion("stenosis", "RCA", 900, 5, 0.5), "no stenosis lies at 900 mm"),
         (Lesion("stenosis", "RCA", 10, 0, 0.5), "length above 0 mm"),
         (Lesion("stenosis", "RCA", 10, -5, 0.5), "length above 0 mm"),
-        (Lesion("stenosis", "RCA", 10, 0.1, 0.5), "too short for the tree"),
+        (Lesion("stenosis", "RCA", 10, 0.1, 0.5), "Too little of a stenosis of 0.1 mm at 10 mm lies in RCA"),
+        (Lesion("stent", "RCA", 0, 2.0, 0.5), "Too little of a stent of 2 mm at 0 mm lies in RCA"),
         (Lesion("stenosis", "RCA", 10, 5, 1.2), "no diameter that exists"),
         (Lesion("ectasia", "RCA", 10, 5, -0.5), "no diameter that exists"),
         (Lesion("stenosis", "RCA", float("nan"), 5, 0.5), "are numbers"),

@@ -1,14 +1,21 @@
 """Simulated data sets and DICOM files."""
 
 import json
+import multiprocessing
+import shutil
+import subprocess
+import time
 from collections import Counter
+from dataclasses import replace
 from itertools import groupby, islice
 
 import numpy as np
 import pydicom
 import pytest
+from angioseg.atomic import WriteError
 from angioseg.simulation import (
     PRESETS,
+    Lesion,
     SimulatedWindows,
     SimulationError,
     plan_dataset,
@@ -17,6 +24,8 @@ from angioseg.simulation import (
     write_dataset,
     write_xa_dicom,
 )
+from angioseg.simulation import clip as clips
+from angioseg.simulation.detector import random_detector
 from PIL import Image
 
 SMALL = {"frames": 4, "size": (48, 64)}
@@ -66,6 +75,21 @@ def test_an_interrupted_data_set_holds_whole_clips_only(tmp_path):
         write_dataset(tmp_path, [{"seed": seed, **SMALL} for seed in (1, 2, 3)], progress=stop)
     assert [p.name for p in tmp_path.iterdir()] == ["clip_0000"]
     assert len(list((tmp_path / "clip_0000" / "labels").iterdir())) == 4
+
+
+def test_a_killed_worker_is_told_in_one_line_and_leaves_whole_clips_only(tmp_path):
+    def kill(done, total):
+        # Its large second clip will soon be half written.
+        while not list(tmp_path.glob(".clip_0001-*")) and not (tmp_path / "clip_0001").exists():
+            time.sleep(0.001)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+    plan = [{"seed": 1, **SMALL}, {"seed": 2, "frames": 60, "size": (400, 400)}]
+    with pytest.raises(SimulationError, match="use fewer --workers") as caught:
+        write_dataset(tmp_path, plan, workers=1, progress=kill)
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["clip_0000"]
 
 
 def test_a_clip_replaces_what_lay_there(tmp_path, clip):
@@ -121,6 +145,17 @@ def test_windows_stream_from_clips_that_differ():
     assert np.array_equal(next(iter(stream))["image"], simulate_clip(7, frames=8, size=(48, 64)).frames)
 
 
+@pytest.mark.parametrize(
+    ("frames_per_clip", "empty_share", "most"), [(4, 0.15, 0), (4, 0.25, 1), (10, 0.15, 1), (8, 0.15, 1), (6, 0.9, 5)]
+)
+def test_of_a_clips_windows_at_most_the_share_asked_for_is_empty(frames_per_clip, empty_share, most):
+    options = {"seed": 5, "frames": 24, "size": (32, 32), "frames_per_clip": frames_per_clip}
+    stream = SimulatedWindows(transform=dict, empty_share=empty_share, **options)
+    empty = sum(not item["label"][item["frame"]].any() for item in islice(stream, frames_per_clip))
+    assert empty <= min(most, frames_per_clip * empty_share)
+    assert (empty > 0) == (most > 0)
+
+
 @pytest.mark.parametrize("clips_at_once, frames_per_clip", [(1, 3), (3, 4), (3, 1)])
 def test_windows_are_mixed_from_some_clips_and_none_is_lost(clips_at_once, frames_per_clip):
     options = {"seed": 5, "frames": 4, "size": (32, 32), "empty_share": 0.0}
@@ -160,13 +195,24 @@ def test_ranks_share_the_seeds_among_them():
         np.testing.assert_array_equal(image, simulate_clip(seed, frames=4, size=(32, 32)).frames)
 
 
-@pytest.mark.parametrize("write", [lambda path, clip: write_clip(path, clip), write_xa_dicom], ids=["folder", "dicom"])
-def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path, clip, write):
+@pytest.mark.parametrize(
+    ("write", "place", "error", "told"),
+    [
+        (write_clip, "file/below", SimulationError, "Cannot write"),
+        (write_clip, "file/below/deeper", SimulationError, "Cannot write"),
+        (write_xa_dicom, "file/below", WriteError, "cannot be written"),
+        (write_xa_dicom, "file/below/deeper", WriteError, "cannot be written"),
+        (write_xa_dicom, "folder", WriteError, "cannot be written"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path, clip, write, place, error, told):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SimulationError, match="Cannot write") as caught:
-        write(tmp_path / "file" / "below", clip)
+    (tmp_path / "folder" / "of mine").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(error, match=told) as caught:
+        write(tmp_path / place, clip)
     assert "\n" not in str(caught.value)
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_dicom_holds_the_frames_and_honest_headers(tmp_path, clip):
@@ -195,7 +241,7 @@ def test_dicom_holds_the_frames_and_honest_headers(tmp_path, clip):
     for keyword, value in numbers.items():
         assert float(d[keyword].value) == pytest.approx(value, abs=1e-3), keyword
     np.testing.assert_allclose([float(v) for v in d.ImagerPixelSpacing], clip.meta["imager_spacing_mm"])
-    assert d.PixelIntensityRelationship in ("LIN", "LOG")
+    assert d.PixelIntensityRelationship == ("LIN" if clip.meta["linear"] else "DISP")
     assert "PixelSpacing" not in d  # not calibrated: the imager's spacing is no patient's
 
 
@@ -207,6 +253,84 @@ def test_the_same_clip_gives_the_same_file_and_another_one_other_identifiers(tmp
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
         assert d[keyword].value != other[keyword].value
     assert len({d.SOPInstanceUID, d.SeriesInstanceUID, d.StudyInstanceUID}) == 3
+
+
+def written(tmp_path, clip):
+    return pydicom.dcmread(write_xa_dicom(tmp_path / "cine.dcm", clip))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"noise": False}, {"side": "left"}, {"lesions": ()}, {"lesions": (Lesion("stenosis", "RCA", 40, 10, 0.5),)}],
+)
+def test_other_clips_of_one_seed_are_other_series_of_its_study(tmp_path, changes):
+    one, other = (
+        written(tmp_path, simulate_clip(2, **{"frames": 4, "size": (64, 64), "side": "right"} | more))
+        for more in ({}, changes)
+    )
+    assert one.PixelData != other.PixelData
+    assert one.SOPInstanceUID != other.SOPInstanceUID
+    assert one.SeriesInstanceUID != other.SeriesInstanceUID
+    assert (one.StudyInstanceUID, one.PatientID) == (other.StudyInstanceUID, other.PatientID)
+
+
+@pytest.mark.parametrize(
+    ("kept_as", "method"),
+    [
+        ({"jpeg": 70}, "ISO_10918_1"),
+        ({"codec": "libx264"}, "ISO_14496_10"),
+        ({"codec": "mpeg4"}, "ISO_14496_2"),
+        ({"codec": "wmv2"}, "WMV2"),
+        ({}, None),
+    ],
+)
+def test_what_compression_took_is_told(tmp_path, monkeypatch, kept_as, method):
+    def drawn(*arguments):
+        return replace(random_detector(*arguments), **{"jpeg": 0, "codec": "", "bits_per_pixel": 0.4} | kept_as)
+
+    monkeypatch.setattr(clips, "random_detector", drawn)
+    d = written(tmp_path, simulate_clip(3, frames=6, size=(128, 128)))
+    assert d.LossyImageCompression == ("00" if method is None else "01")
+    assert d.get("LossyImageCompressionMethod") == method
+    if method is None:
+        assert "LossyImageCompressionRatio" not in d
+    else:
+        assert 2 < d.LossyImageCompressionRatio < 100
+    # Without noise nothing is compressed.
+    assert written(tmp_path, simulate_clip(3, noise=False, **SMALL)).LossyImageCompression == "00"
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary", "letters"),
+    [
+        (0.0, 0.0, ["L", "F"]),
+        (3.0, -3.0, ["L", "F"]),
+        (90.0, 0.0, ["P", "F"]),
+        (-90.0, 0.0, ["A", "F"]),
+        (40.0, 0.0, ["LP", "F"]),
+        (-30.0, 0.0, ["LA", "F"]),
+        (0.0, 30.0, ["L", "FA"]),
+        (0.0, -30.0, ["L", "FP"]),
+        (50.0, 25.0, ["PL", "FLA"]),
+    ],
+)
+def test_the_pictures_sides_are_named_as_the_view_lies(tmp_path, clip, primary, secondary, letters):
+    turned = {**clip.meta, "primary_angle": primary, "secondary_angle": secondary}
+    assert list(written(tmp_path, replace(clip, meta=turned)).PatientOrientation) == letters
+
+
+def test_what_a_tube_would_have_done_is_told_to_be_unknown(tmp_path, clip):
+    d = written(tmp_path, clip)
+    assert all(d[keyword].is_empty for keyword in ("KVP", "XRayTubeCurrent", "ExposureTime", "Exposure"))
+    assert d.ContrastBolusAgent.startswith("SIMULATED")
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not here to judge the files")
+@pytest.mark.parametrize("seed", [0, 2, 8, 11])  # kept whole, as JPEG, as wmv2, as mpeg4
+def test_dicom_is_valid(tmp_path, seed):
+    path = write_xa_dicom(tmp_path / "cine.dcm", simulate_clip(seed, **SMALL))
+    told = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True)
+    assert "Error" not in told.stdout + told.stderr
 
 
 def test_the_cine_reader_reads_what_is_written(tmp_path, clip):

@@ -1,6 +1,7 @@
 """The laws a simulated angiogram obeys: projection, attenuation, flow, motion, branching."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_proximal_diameters_are_those_of_normal_arteries(side):
 def test_contrast_comes_late_and_later_farther_down(seed, frames, fps):
     rng = np.random.default_rng(seed)
     tree = grow_tree(rng)
-    bolus = random_bolus(rng, frames / fps, frames, 72.0)
+    bolus = random_bolus(rng, frames / fps, frames, 72.0, 0.0)
     times = np.arange(frames) / fps
     arrival = arrival_times(tree, bolus)
     for vessel, late in zip(tree.vessels, arrival):
@@ -177,6 +178,25 @@ def test_flow_is_as_fast_as_in_life_and_washes_out():
     assert course[5] < 0.01
 
 
+@pytest.mark.parametrize("hurry", [1.0, 6.5])
+def test_streams_come_and_go_with_the_heart(hurry):
+    beat_s, shift = 0.8, 0.3
+    bolus = Bolus(-10.0 * hurry, 1e3, 150.0, 0.2, 0.5, 1.0, 0.5, beat_s, shift, hurry)
+    at = np.linspace(0, 4 * beat_s, 400, endpoint=False)
+    course = bolus.filling(np.zeros(1), at)[:, 0]
+    # A whole number of beats: all of what comes and goes lies in the heart's own frequency, at the heart's own phase.
+    waves = np.abs(np.fft.rfft(course - course.mean()))
+    assert waves.argmax() == 4
+    least = at[course.argmin()] / beat_s + shift
+    assert least % 1.0 == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize("duration", [0.4, 5.0])
+def test_an_injection_knows_the_hearts_beat(duration):
+    bolus = random_bolus(np.random.default_rng(2), duration, 6, 60.0, 0.7)
+    assert (bolus.beat_s, bolus.beat_shift) == (1.0, 0.7)
+
+
 @few
 @given(seed=seeds)
 def test_the_heart_beats_in_time_and_comes_back(seed):
@@ -197,3 +217,30 @@ def test_the_heart_beats_in_time_and_comes_back(seed):
     moved = motion.beat(points, tree.heart, moments)
     travel = np.linalg.norm(moved - moved[:1], axis=2).max()
     assert 1.0 < travel < 45.0
+
+
+@few
+@given(seed=seeds)
+def test_the_apex_twists_and_swings_as_stated_and_the_ostium_less(seed):
+    rng = np.random.default_rng(seed)
+    tree = grow_tree(rng)
+    drawn = random_motion(rng, tree, random_view(rng, tree.side, (128, 128)), 3.0)
+    still = replace(drawn, breath_mm=0.0)
+    ends = -still.shift * 60 / still.bpm + np.array([0.0, still.systole * 60 / still.bpm])  # diastole, systole
+    np.testing.assert_allclose(still.contraction(ends), [0, 1], atol=1e-9)
+    apex = np.array([[0.0, 0.0, 1.0], [0.1, 0.0, 1.0], [0.0, 0.1, 1.0]]) * tree.heart.length
+    before, after = (still.beat(apex, tree.heart, ends) - still.centre) @ still.tilt
+    np.testing.assert_allclose((after[0] - before[0]) @ still.tilt.T, still.swing, atol=1e-9)
+    for side in (1, 2):
+        (x, y, _), (u, v, _) = before[side] - before[0], after[side] - after[0]
+        turned = (math.atan2(v, u) - math.atan2(y, x) + math.pi) % (2 * math.pi) - math.pi
+        assert math.degrees(turned) == pytest.approx(still.twist)
+    # With nothing but swing, everything moves by its own share of it.
+    swings = replace(still, twist=0.0, squeeze=0.0, shorten=0.0)
+    points = np.concatenate([tree.ostium[None], *(v.points for v in tree.vessels)])
+    moved = np.linalg.norm(np.diff(swings.beat(points, tree.heart, ends), axis=0)[0], axis=1)
+    share = moved / np.linalg.norm(swings.swing)
+    assert 0.4 <= share[0] <= 0.85
+    assert share.max() == pytest.approx(1.0)
+    far = points[:, 2] > 0.8 * tree.heart.length
+    assert (share[far] > 0.75).all()

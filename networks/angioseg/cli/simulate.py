@@ -16,7 +16,7 @@ from .speaking import clear_errors, counted
 __all__ = ["add_to"]
 
 
-class Format(str, Enum):
+class _Format(str, Enum):
     """How clips are written."""
 
     setv = "setv"
@@ -34,13 +34,13 @@ def _simulate(
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the first; the next has S + 1.")] = 0,
     frames: Annotated[int | None, typer.Option(metavar="T", help="A clip; 3 to 10 s when left out.")] = None,
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Rows x columns; 512x512 when left out.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames a second; 10 to 15 by chance when left out.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames a second; 7.5 to 30 by chance when left out.")] = None,
     preset: Annotated[
         str | None, typer.Option(help="A described data set, as setv: 170 clips, 8,835 frames as the paper's.")
     ] = None,
     form: Annotated[
-        Format, typer.Option("--format", help="setv: folders of images and labels; dicom: multi-frame XA files.")
-    ] = Format.setv,
+        _Format, typer.Option("--format", help="setv: folders of images and labels; dicom: multi-frame XA files.")
+    ] = _Format.setv,
     device: Annotated[str, typer.Option(help="cpu, cuda.")] = "cpu",
     workers: Annotated[int, typer.Option(min=0, help="Processes that help with the folders.")] = 0,
 ) -> None:
@@ -65,7 +65,7 @@ def _simulate(
         else:
             plan = plan_dataset(preset, seed)
         plan = [{**clip, "device": device} for clip in plan]
-        if form is Format.setv:
+        if form is _Format.setv:
             write_dataset(out, plan, workers=workers, progress=progress)
         else:
             for index, clip in enumerate(plan):

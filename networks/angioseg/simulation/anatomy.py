@@ -16,9 +16,11 @@ from scipy.interpolate import CubicSpline
 
 from .disease import Implant, Lesion, apply_lesions, random_lesions
 
-__all__ = ["Heart", "Tree", "Vessel", "grow_tree"]
+__all__ = ["STEP_MM", "Heart", "Tree", "Vessel", "grow_tree"]
 
 STEP_MM = 0.35
+"""From one centreline sample to the next."""
+
 _WALK_MM = 2.0
 _THINNEST_MM = 0.16
 

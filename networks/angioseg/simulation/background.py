@@ -16,7 +16,7 @@ from .anatomy import Heart
 from .motion import Motion
 from .projection import View, splat
 
-__all__ = ["Background", "shift"]
+__all__ = ["Background"]
 
 _SHADOW_CELLS = 4
 
@@ -29,12 +29,14 @@ class Background:
         view: the X-ray system's stand.
         heart: the heart whose shadow is cast.
         device: where the layers live.
+        reach_px: how far at most table and breath move it, to either side.
     """
 
-    def __init__(self, rng: np.random.Generator, view: View, heart: Heart, device: torch.device):
+    def __init__(self, rng: np.random.Generator, view: View, heart: Heart, device: torch.device, reach_px: float):
         self._view, self._heart, self._device = view, heart, device
         height, width = view.size
-        self._pad = math.ceil(max(height, width) * 0.19)
+        # Enough for most clips, so that a seed's background hangs on its motion as seldom as may be.
+        self._pad = max(math.ceil(max(height, width) * 0.19), math.ceil(reach_px) + 1)
         self._shape = (height + 2 * self._pad, width + 2 * self._pad)
         self._mm = view.px_per_mm
         fixed, breathing, ribs = _Drawing(), _Drawing(), _Drawing()
@@ -54,8 +56,8 @@ class Background:
         """(T, H, W) for table shifts (T, 2) (column, row) and breathing shifts (T,) (rows), in pixels."""
         out = self._shadow(pan_px, motion, seconds)
         for index, ((right, down), breath) in enumerate(zip(pan_px, breath_px)):
-            out[index] += shift(self._fixed, right, down, self._pad, self._view.size)
-            out[index] += shift(self._breathing, right, down + breath, self._pad, self._view.size)
+            out[index] += _shift(self._fixed, right, down, self._pad, self._view.size)
+            out[index] += _shift(self._breathing, right, down + breath, self._pad, self._view.size)
         return out
 
     def _shadow(self, pan_px: np.ndarray, motion: Motion, seconds: np.ndarray) -> torch.Tensor:
@@ -280,9 +282,8 @@ class _Drawing:
         return F.interpolate(drawn[:, None], size=shape, mode="bilinear", align_corners=True)[0, 0]
 
 
-def shift(layer: torch.Tensor, right: float, down: float, pad: int, size: tuple[int, int]) -> torch.Tensor:
-    """The (H, W) window of a padded layer, its content moved by parts of pixels, at most by the padding."""
-    right, down = (float(np.clip(v, 1 - pad, pad - 1)) for v in (right, down))
+def _shift(layer: torch.Tensor, right: float, down: float, pad: int, size: tuple[int, int]) -> torch.Tensor:
+    """The (H, W) window of a padded layer, its content moved by less than ``pad - 1`` pixels, and by parts of one."""
     column, row = math.floor(pad - right), math.floor(pad - down)
     fx, fy = pad - right - column, pad - down - row
     height, width = size

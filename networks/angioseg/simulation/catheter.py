@@ -8,7 +8,7 @@ from scipy.interpolate import CubicSpline
 __all__ = ["Catheter", "random_catheter"]
 
 _STEP_MM = 0.5
-FRENCH_MM = 1.0 / 3.0
+_FRENCH_MM = 1.0 / 3.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Catheter:
     @property
     def radius_mm(self) -> float:
         """Outer radius."""
-        return self.french * FRENCH_MM / 2.0
+        return self.french * _FRENCH_MM / 2.0
 
     def follow(self, ostium: np.ndarray) -> np.ndarray:
         """(T, n, 3) mm: the tip goes with the ostium (T, 3), the shaft ever less."""

@@ -47,8 +47,9 @@ class SimulatedClip:
         centrelines: every vessel's middle line, by name, with its diameter.
         meta: how it was made: seed, side, primary_angle and secondary_angle (degrees, LAO and cranial positive),
             sid_mm, sod_mm, imager_spacing_mm, magnification, fps, bpm, french, linear (tone), burnt_in_text,
-            jpeg_quality (0 = none), video_codec ("" = none), contrast_ms (when the first contrast enters),
-            phases (a word a frame: "pre-contrast", "filling", "full", "washing out"), lesions.
+            jpeg_quality (0 = none), video_codec ("" = none), compression_ratio (bytes before over bytes as JPEG or
+            video, 0 = none), contrast_ms (when the first contrast enters), phases (a word a frame: "pre-contrast",
+            "filling", "full", "washing out"), lesions.
     """
 
     frames: np.ndarray
@@ -91,7 +92,7 @@ def simulate_clip(
         The clip, on the CPU.
 
     Raises:
-        SimulationError: a parameter no clip can be made from.
+        SimulationError: a parameter no clip can be made from, or a device that is not there.
     """
     size = _check(seed, frames, size, fps, side)
     device = _device(device)
@@ -107,18 +108,20 @@ def simulate_clip(
     tree = grow_tree(anatomy, side, lesions)
     view = random_view(stand, tree.side, size)
     motion = random_motion(moving, tree, view, duration)
-    bolus = random_bolus(injecting, duration, frames, motion.bpm)
+    bolus = random_bolus(injecting, duration, frames, motion.bpm, motion.shift)
     iodine_per_mm = injecting.uniform(0.10, 0.22)
     streams_into_root = injecting.random() < 0.5
     detector = random_detector(system, size)
-    background = Background(scenery, view, tree.heart, device)
+    pan = motion.pan(times) * view.px_per_mm
+    breath_px = -motion.breath(times) * view.px_per_mm
+    reach_px = np.abs([pan[:, 0], pan[:, 1], pan[:, 1] + breath_px]).max()
+    background = Background(scenery, view, tree.heart, device, reach_px)
 
     points = tree.gather([v.points for v in tree.vessels])
     radius = tree.gather([v.radius for v in tree.vessels])
     number = tree.gather([np.full(len(v.arc), index) for index, v in enumerate(tree.vessels)])
     arc = tree.gather([v.arc for v in tree.vessels])
     filling = bolus.filling(tree.gather(arrival_times(tree, bolus)), times)
-    pan = motion.pan(times) * view.px_per_mm
 
     def seen(what: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Heart coordinates (n, 3) as pixels (T, n, 2) and pixels a mm (T, n)."""
@@ -135,11 +138,13 @@ def simulate_clip(
         filling * iodine_per_mm * 2 * radius * np.minimum(longer, _LONGEST_PATH) * _kept(radius_px, detector.blur_px)
     )
     # Judged over a stretch, as an eye does: a thin vessel is not chopped into specks where it turns along the beam.
-    for vessel in np.split(np.arange(len(number)), np.flatnonzero(np.diff(number)) + 1):
-        axis_dark[:, vessel] = uniform_filter1d(
-            axis_dark[:, vessel], round(_STRETCH_MM / STEP_MM), axis=1, mode="nearest"
+    # Never across an occlusion: nothing flows behind it.
+    flows = tree.gather([np.arange(len(v.arc)) < v.open_to for v in tree.vessels])
+    for stretch in np.split(np.arange(len(number)), np.flatnonzero(np.diff(2 * number + flows)) + 1):
+        axis_dark[:, stretch] = uniform_filter1d(
+            axis_dark[:, stretch], round(_STRETCH_MM / STEP_MM), axis=1, mode="nearest"
         )
-    threshold = max(VISIBLE_GREY, 1.3 * detector.noise_grey) / detector.contrast
+    threshold = max(VISIBLE_GREY, 1.3 * detector.noise_shown) / detector.contrast
     # The lumen as the system spreads it: what an expert can outline of a vessel thinner than the blur.
     outline = np.maximum(np.sqrt(radius_px**2 + (1.2 * detector.blur_px) ** 2), 0.9)
     shown = np.where(axis_dark > threshold, outline, 0.0)
@@ -157,7 +162,6 @@ def simulate_clip(
     state: dict = {}
     out = np.empty((frames, *size), np.uint8)
     vessels, catheter = np.empty_like(out), np.empty_like(out)
-    breath_px = -motion.breath(times) * view.px_per_mm
     chunk = 1 if device.type == "cpu" else 16
 
     def onto(values, part):
@@ -187,7 +191,7 @@ def simulate_clip(
     for frame in vessels:
         drop_specks(frame)
     if noise and detector.codec:
-        out = through_video(out, detector.codec, detector.bits_per_pixel)
+        out, state["bytes"] = through_video(out, detector.codec, detector.bits_per_pixel)
     area = vessels.reshape(frames, -1).sum(1, dtype=np.int64)
     return SimulatedClip(
         frames=out,
@@ -212,6 +216,7 @@ def simulate_clip(
             "burnt_in_text": detector.text is not None,
             "jpeg_quality": detector.jpeg if noise else 0,
             "video_codec": detector.codec if noise else "",
+            "compression_ratio": round(out.size / state["bytes"], 2) if "bytes" in state else 0.0,
             "contrast_ms": round(bolus.start_s / bolus.hurry * 1000, 1),
             "phases": frame_phases(area),
             "lesions": [asdict(lesion) for lesion in tree.lesions],
@@ -315,8 +320,11 @@ class _Puff:
         drift = rng.normal(0, 6, (count, 2)) * px_per_mm + np.array([0.0, -8.0]) * px_per_mm
         come = bolus.filling(rng.uniform(0.1, 0.6, count), times)
         beat = 0.5 + 0.5 * np.sin(times[:, None] * rng.uniform(4, 9) + rng.uniform(0, 6, count))
-        self._dark = come * beat * iodine_per_mm * rng.uniform(0.2, 1.6)
-        self._at = ostium_px[:, None] + away + drift * (times[:, None, None] % 1.0)
+        strength = rng.uniform(0.2, 1.6)
+        # Each second a blob sets out anew, at a moment of its own, and is seen neither then nor when it ends.
+        age = (times[:, None] + rng.random(count)) % 1.0
+        self._dark = come * beat * np.sin(np.pi * age) ** 2 * iodine_per_mm * strength
+        self._at = ostium_px[:, None] + away + drift * age[..., None]
 
     def frames(self, part, size, device):
         x = torch.arange(size[1], dtype=torch.float32, device=device)
@@ -332,12 +340,14 @@ class _Puff:
 
 def _device(device: str | torch.device) -> torch.device:
     try:
-        device = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise SimulationError(f"There is no device {device!r}: say cpu or cuda.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SimulationError("This machine has no CUDA device: simulate on the cpu.")
-    return device
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        found = None
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise SimulationError(f"There is no device {str(device)!r}: say cpu or cuda.")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise SimulationError(f"This machine has no CUDA device {found.index or 0}: simulate on the cpu.")
+    return found
 
 
 def _kept(radius_px: np.ndarray, blur_px: float) -> np.ndarray:
@@ -349,9 +359,7 @@ def _check(seed, frames, size, fps, side) -> tuple[int, int]:
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise SimulationError(f"A seed is a whole number from 0 on, not {seed!r}.")
     if frames is not None and (not isinstance(frames, numbers.Integral) or not 3 <= frames <= 10000):
-        raise SimulationError(
-            f"A clip has 3 to 10000 frames, not {frames!r}: empty, filling and full vessels need three."
-        )
+        raise SimulationError(f"A clip has 3 to 10000 frames, not {frames!r}.")
     try:
         height, width = (int(n) for n in size)
         whole = (height, width) == tuple(size)

@@ -21,7 +21,7 @@ class Bolus:
         front_s, tail_s: how sharp its front is and how slowly it washes out.
         strength: iodine at full filling, 1 = blood replaced by the agent.
         streaming: share of the filling that comes and goes with the beat, where the heart sends blood between the
-            agent. beat_s: seconds a beat; beat_shift: where in it the run starts, 0..1.
+            agent. beat_s: seconds of film a beat; beat_shift: where in it the run starts, 0..1.
         hurry: how many seconds of flow pass in a second of film (1 in life; more where few frames show all phases).
     """
 
@@ -45,7 +45,8 @@ class Bolus:
         come = np.clip(late / front, 0.0, 1.0)
         come = come * come * (3.0 - 2.0 * come)
         gone = np.exp(-np.maximum(late - self.inject_s, 0.0) / tail)
-        beat = (np.asarray(seconds)[:, None] * self.hurry - arrival_s[None]) / self.beat_s + self.beat_shift
+        # The heart beats in the time of the film, however fast contrast flows.
+        beat = (np.asarray(seconds)[:, None] - arrival_s[None] / self.hurry) / self.beat_s + self.beat_shift
         mixed = 1.0 - self.streaming * (0.5 + 0.5 * np.sin(2 * np.pi * beat))
         return self.strength * come * gone * mixed
 
@@ -63,17 +64,18 @@ def arrival_times(tree: Tree, bolus: Bolus) -> list[np.ndarray]:
     return times
 
 
-def random_bolus(rng: np.random.Generator, duration_s: float, frames: int, bpm: float) -> Bolus:
+def random_bolus(rng: np.random.Generator, duration_s: float, frames: int, bpm: float, shift: float) -> Bolus:
     """An injection that shows every phase within ``frames`` frames of a run of ``duration_s`` seconds.
 
-    One in eight is incomplete; one in four streams.
+    One in eight is incomplete; one in four streams. ``bpm`` and ``shift`` are those of the heart's
+    :class:`~angioseg.simulation.motion.Motion`.
     """
     # A run shorter than this cannot show empty, filling and full vessels at the speed of life.
     hurry = max(1.0, 2.6 / duration_s)
     flow_s = duration_s * hurry
     # At least one frame lies before the contrast.
     start = max(rng.uniform(0.08, 0.22) * min(flow_s, 5.0), 1.01 * flow_s / frames)
-    return Bolus(
+    bolus = Bolus(
         start_s=float(start),
         inject_s=float(rng.uniform(1.8, 3.4) + 0.15 * max(flow_s - 3.0, 0.0)),
         speed_mm_s=float(rng.uniform(90, 210)),
@@ -82,6 +84,9 @@ def random_bolus(rng: np.random.Generator, duration_s: float, frames: int, bpm: 
         strength=float(rng.uniform(0.4, 0.75) if rng.random() < 0.12 else rng.uniform(0.75, 1.0)),
         streaming=float(rng.uniform(0.15, 0.5) if rng.random() < 0.25 else 0.0),
         beat_s=60.0 / bpm,
-        beat_shift=float(rng.random()),
+        beat_shift=float(shift),
         hurry=float(hurry),
     )
+    # Once a beat of its own began here: what others draw after this stays the same for a seed.
+    rng.random()
+    return bolus

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..cine.vessel import CATHETER_GREY, VESSEL_GREY
 from .clip import SimulatedClip, random_timing, simulate_clip
 from .errors import SimulationError
 
-__all__ = ["PRESETS", "clip_seed", "plan_dataset", "write_clip", "write_dataset"]
+__all__ = ["PRESETS", "Preset", "clip_seed", "plan_dataset", "write_clip", "write_dataset"]
 
 _PNG_LEVEL = 1
 
@@ -104,7 +105,8 @@ def write_dataset(
         The clips' folders, in order.
 
     Raises:
-        SimulationError: a parameter no clip can be made from, or a folder that cannot be written.
+        SimulationError: a parameter no clip can be made from, a folder that cannot be written, or a worker process that
+            was ended from outside.
     """
     if not plan:
         raise SimulationError("A data set has 1 clip or more.")
@@ -117,20 +119,32 @@ def write_dataset(
             if progress is not None:
                 progress(done, len(plan))
         return targets
+    try:
+        _share_out(list(zip(targets, plan)), workers, progress)
+    except BrokenProcessPool as error:
+        for target in targets:
+            for left in target.parent.glob(_unfinished(target) + "?" * 8):
+                shutil.rmtree(left, ignore_errors=True)
+        raise SimulationError(
+            "A worker process was ended, most likely for want of memory: use fewer --workers."
+        ) from error
+    return targets
+
+
+def _share_out(jobs: list[tuple], workers: int, progress: Callable[[int, int], None] | None) -> None:
     # Fork would copy torch's threads half-alive.
     with ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
-        running = [pool.submit(_make, *job) for job in zip(targets, plan)]
         try:
+            running = [pool.submit(_make, *job) for job in jobs]
             for done, job in enumerate(as_completed(running), start=1):
                 job.result()
                 if progress is not None:
-                    progress(done, len(plan))
+                    progress(done, len(jobs))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return targets
 
 
 def write_clip(target: str | os.PathLike, clip: SimulatedClip) -> None:
@@ -143,7 +157,7 @@ def write_clip(target: str | os.PathLike, clip: SimulatedClip) -> None:
     made = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        made = Path(tempfile.mkdtemp(prefix=_unfinished(target), dir=target.parent))
         labels = clip.vessels * VESSEL_GREY + clip.catheter * CATHETER_GREY
         for name, stack in (("images", clip.frames), ("labels", labels)):
             (made / name).mkdir()
@@ -163,6 +177,11 @@ def write_clip(target: str | os.PathLike, clip: SimulatedClip) -> None:
     finally:
         if made is not None and made.exists():
             shutil.rmtree(made, ignore_errors=True)
+
+
+def _unfinished(target: Path) -> str:
+    """How the name of a clip's folder begins until it is whole; eight letters by chance follow."""
+    return f".{target.name}-"
 
 
 def _make(target: Path, options: dict) -> None:

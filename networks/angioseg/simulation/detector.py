@@ -20,7 +20,8 @@ class Detector:
 
     Attributes:
         scatter: scattered over primary signal. blur_px: spread of focal spot and scintillator (Gaussian sigma).
-        noise_grey: quantum noise at mean signal, grey levels. grain: its spread (Gaussian sigma, pixels).
+        noise_grey: quantum noise at mean signal, grey levels, before lag and edge enhancement. grain: its spread
+            (Gaussian sigma, pixels).
         hardening: how much slower than its path the attenuation of iodine and metal grows: a becomes a / (1 + h a).
         lag: share of a frame left over from the one before.
         centre, gain: grey level of mean attenuation; grey levels per unit of attenuation.
@@ -57,6 +58,18 @@ class Detector:
         return attenuation / (1.0 + self.hardening * attenuation.clamp_min(0.0))
 
     @property
+    def noise_shown(self) -> float:
+        """Quantum noise at mean signal as the picture has it, grey levels: after lag and edge enhancement."""
+        grain = _line(self.grain)
+        soft = np.convolve(grain, _line(self.enhance_px))
+        same = np.pad(grain, (len(soft) - len(grain)) // 2)
+        # White noise gets the variance of its filter's squares: for one alike both ways, that of one way squared.
+        alone, both, blurred = (float(a @ b) ** 2 for a, b in ((same, same), (same, soft), (soft, soft)))
+        more = 1.0 + self.enhance
+        raised = more**2 - 2 * more * self.enhance * both / alone + self.enhance**2 * blurred / alone
+        return self.noise_grey * math.sqrt(raised * (1 - self.lag) / (1 + self.lag))
+
+    @property
     def contrast(self) -> float:
         """Grey levels that a small object of unit attenuation stands out by, before blur."""
         return self.gain / (1.0 + self.scatter) * (1.0 + 0.5 * self.enhance)
@@ -65,22 +78,25 @@ class Detector:
         """Grey frames (T, H, W) uint8 on the CPU from attenuation (T, H, W).
 
         Without ``generator`` there is no noise and no JPEG. ``state`` carries what one call leaves to the next one of
-        the same clip: mean level and lag.
+        the same clip: mean level and lag; and how many ``bytes`` the JPEG pictures took so far.
         """
-        signal = torch.exp(-blur(attenuation, self.blur_px))
+        signal = torch.exp(-_blur(attenuation, self.blur_px))
         cells = max(4, min(signal.shape[-2:]) // 32)
         signal = (signal + self.scatter * _coarse(signal, cells)) / (1.0 + self.scatter)
         if "mean" not in state:
             # In double: a sum shared among threads would else depend on how many there are.
             state["mean"] = signal[0].double().mean().float()
+        if self.lag and "last" not in state:
+            # As if the scene had been seen before; without noise, so that the first frame is as noisy as the others.
+            state["last"] = signal[0].clone()
         if generator is not None:
             noise = torch.randn(signal.shape, generator=generator, device=signal.device)
             middle, *others = _kernel(self.grain)
             # Blur takes that much from white noise in each of two directions.
-            noise = blur(noise, self.grain) / (middle**2 + 2 * sum(step**2 for step in others))
+            noise = _blur(noise, self.grain) / (middle**2 + 2 * sum(step**2 for step in others))
             signal = signal + noise * (self.noise_grey / self.gain) * (signal * state["mean"]).sqrt()
         if self.lag:
-            last = state.get("last", signal[0])
+            last = state["last"]
             for frame in signal:
                 last = frame.mul_(1 - self.lag).add_(last, alpha=self.lag)
             state["last"] = last.clone()
@@ -88,7 +104,7 @@ class Detector:
         if self.flatten:
             dark = dark - self.flatten * _coarse(dark, cells)
         if self.enhance:
-            dark = dark + self.enhance * (dark - blur(dark, self.enhance_px))
+            dark = dark + self.enhance * (dark - _blur(dark, self.enhance_px))
         if self.linear:
             grey = self.centre * torch.exp(dark * (-self.gain / self.centre))
         else:
@@ -102,7 +118,9 @@ class Detector:
             grey = torch.where(text > 0, text, grey)
         frames = grey.clamp_(0, 255).round_().to(torch.uint8).cpu()
         if self.jpeg and generator is not None:
-            frames = torch.stack([torch.from_numpy(_through_jpeg(frame.numpy(), self.jpeg)) for frame in frames])
+            kept = [_through_jpeg(frame.numpy(), self.jpeg) for frame in frames]
+            frames = torch.stack([torch.from_numpy(frame) for frame, _ in kept])
+            state["bytes"] = state.get("bytes", 0) + sum(size for _, size in kept)
         return frames
 
 
@@ -135,7 +153,7 @@ def random_detector(rng: np.random.Generator, size: tuple[int, int]) -> Detector
     )
 
 
-def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
+def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian blur of (T, H, W), edges repeated."""
     kernel = _kernel(sigma)
     reach = len(kernel) - 1
@@ -157,9 +175,15 @@ def _kernel(sigma: float) -> list[float]:
     return (kernel / (2 * kernel.sum() - kernel[0])).tolist()
 
 
+def _line(sigma: float) -> np.ndarray:
+    """The whole Gaussian, from one end to the other."""
+    kernel = _kernel(sigma)
+    return np.array(kernel[:0:-1] + kernel)
+
+
 def _coarse(image: torch.Tensor, cells: int) -> torch.Tensor:
     small = F.avg_pool2d(image[:, None], cells, ceil_mode=True, count_include_pad=False)[:, 0]
-    return F.interpolate(blur(small, 1.5)[:, None], size=image.shape[-2:], mode="bilinear")[:, 0]
+    return F.interpolate(_blur(small, 1.5)[:, None], size=image.shape[-2:], mode="bilinear")[:, 0]
 
 
 def _collimator(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
@@ -194,7 +218,7 @@ def _text(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(canvas.resize((size[1], size[0]), Image.NEAREST), dtype=np.float32)
 
 
-def _through_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
+def _through_jpeg(frame: np.ndarray, quality: int) -> tuple[np.ndarray, int]:
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, "JPEG", quality=quality)
-    return np.array(Image.open(buffer))
+    return np.array(Image.open(buffer)), len(buffer.getvalue())

@@ -12,6 +12,7 @@ __all__ = ["KINDS", "Implant", "Lesion", "apply_lesions", "random_lesions"]
 
 KINDS = ("stenosis", "occlusion", "ectasia", "calcification", "stent")
 _WIRE_MM = 0.09
+_WIRE_SAMPLES = 12  # a point of the vessel
 
 
 @dataclass(frozen=True)
@@ -120,15 +121,21 @@ def _calcium(vessel, inside: np.ndarray, dark: float, rng: np.random.Generator) 
 
 
 def _wires(vessel, inside: np.ndarray, dark: float) -> Implant:
-    """Two wires wound against each other, as a mesh shows that is finer than the picture."""
-    inside = np.repeat(inside, 6)
-    step = np.linspace(0.0, len(inside) / 6, len(inside))
-    first, second = _across(vessel.points[inside])
-    turn = 2 * np.pi * step / 6
-    ways = [np.cos(sign * turn)[:, None] * first + np.sin(sign * turn)[:, None] * second for sign in (1.0, -1.0)]
-    out = vessel.radius[inside][:, None]
-    points = np.concatenate([vessel.points[inside] + out * way for way in ways])
-    return Implant(points, np.full(len(points), _WIRE_MM), np.full(len(points), dark / 2))
+    """Two wires wound against each other round the lumen, as a mesh shows that is finer than the picture."""
+    middle, out = vessel.points[inside], vessel.radius[inside, None]
+    first, second = (out * way for way in _across(middle))
+    # Between the points too: a turn takes six of them.
+    last = len(inside) - 1
+    fine = np.linspace(0.0, last, last * _WIRE_SAMPLES, endpoint=False)
+    below = fine.astype(int)
+    share = (fine - below)[:, None]
+    middle, first, second = (way[below] + share * (way[below + 1] - way[below]) for way in (middle, first, second))
+    turn = 2 * np.pi * fine[:, None] / 6
+    wires = [middle + np.cos(turn) * first + sign * np.sin(turn) * second for sign in (1.0, -1.0)]
+    # A sample stands for its step of wire: the way through the middle of a wire is then its diameter.
+    step = [np.linalg.norm(np.diff(wire, axis=0, append=wire[-1:]), axis=1) for wire in wires]
+    points = np.concatenate(wires)
+    return Implant(points, np.full(len(points), _WIRE_MM), dark * np.concatenate(step) / (2 * _WIRE_MM))
 
 
 def _across(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -161,4 +168,7 @@ def _check(lesion: Lesion, named: dict) -> None:
             f"A severity of {lesion.severity:g} gives a {lesion.kind} no diameter that exists: it is 0 to {most:g}."
         )
     if len(vessel.points[np.abs(vessel.arc - vessel.arc[0] - lesion.at_mm) < lesion.length_mm / 2]) < 3:
-        raise SimulationError(f"A {lesion.kind} of {lesion.length_mm:g} mm is too short for the tree: 2 mm or more.")
+        raise SimulationError(
+            f"Too little of a {lesion.kind} of {lesion.length_mm:g} mm at {lesion.at_mm:g} mm lies in {lesion.vessel}: "
+            "make it longer, or move it inwards."
+        )

@@ -32,7 +32,7 @@ class Motion:
     Attributes:
         bpm: beats a minute. shift: where in the beat the run starts, 0..1. systole: its share of the beat.
         shorten, squeeze: how much length and girth are lost at end-systole (shares). twist: degrees at the apex.
-        swing: (3,) mm the whole heart moves at end-systole.
+        swing: (3,) mm the heart moves at end-systole; less where the great vessels hold it, at the middle of its base.
         breath_mm: half the way up and down; breath_s: seconds a breath; breath_shift: start, 0..1.
         pan_mm: (2,) table movement in the image plane (right, down), pan_from_s, pan_for_s: when and how long.
         tilt: (3, 3) this patient's heart axes.
@@ -74,7 +74,16 @@ class Motion:
         return (0.5 - 0.5 * np.cos(math.pi * share))[:, None] * self.pan_mm
 
     def beat(self, points: np.ndarray, heart: Heart, seconds: np.ndarray) -> np.ndarray:
-        """Heart coordinates (n, 3) at rest, as places in the patient at each time: (T, n, 3) mm from the isocentre."""
+        """Where points of the heart are in the patient.
+
+        Args:
+            points: (n, 3) float, heart coordinates at rest, mm.
+            heart: the heart they belong to.
+            seconds: (T,) float, times from the start of the run.
+
+        Returns:
+            (T, n, 3) float64, mm from the isocentre.
+        """
         strength = self.contraction(seconds)[:, None]
         height = points[None, :, 2]
         turn = np.radians(self.twist) * strength * np.clip(height / heart.length, -0.3, 1.1)
@@ -89,9 +98,9 @@ class Motion:
             ],
             axis=-1,
         )
-        # The great vessels hold the base back: the ostia move about half as much as the grooves do.
-        held = np.linalg.norm(points[:, :2] / [heart.anterior, heart.lateral], axis=1)
-        freedom = np.clip((held - 0.4) / 0.6, 0.0, 1.0)[None, :, None] * 0.6 + 0.4
+        # The great vessels hold the middle of the base back: the ostia move half to four fifths as much as the grooves.
+        away = np.linalg.norm(points / [heart.anterior, heart.lateral, heart.length], axis=1)
+        freedom = np.clip((away - 0.4) / 0.6, 0.0, 1.0)[None, :, None] * 0.6 + 0.4
         moved = points[None] + (moved - points[None]) * freedom
         world = moved @ self.tilt.T + self.centre + strength[..., None] * self.swing * freedom
         world[..., 2] += self.breath(seconds)[:, None]

@@ -1,4 +1,4 @@
-"""Simulated cines straight into training: nothing touches the disk, and no clip is seen twice."""
+"""Simulated cines straight into training: nothing touches the disk, and a pass through them sees no clip twice."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -19,6 +19,10 @@ class SimulatedWindows(IterableDataset):
     The items are those of :class:`angioseg.data.FrameDataset`, so the same transform serves both. Each clip gives a few
     frames, drawn among its frames, and a few clips are drawn from in turn, so that a batch is no run of neighbours;
     each worker process and each rank makes clips of its own.
+
+    The next epoch goes on with new clips where the stream lives on: in this process, or in workers that a
+    ``DataLoader`` keeps (``persistent_workers``). Workers that start anew and a training that is resumed begin again
+    at ``seed``: give another one there.
 
     Args:
         transform: applied to ``{"image": (T, H, W) uint8, "label": (T, H, W) uint8 0 or 1, "frame": i}``.
@@ -91,7 +95,7 @@ class SimulatedWindows(IterableDataset):
 
     def _draw(self, filled: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         full, empty = np.flatnonzero(filled), np.flatnonzero(~filled)
-        few = min(len(empty), round(self.frames_per_clip * self.empty_share))
+        few = min(len(empty), math.floor(self.frames_per_clip * self.empty_share))
         return np.concatenate([_some(empty, few, rng), _some(full, self.frames_per_clip - few, rng)])
 
 

@@ -44,14 +44,25 @@ class Centrelines:
 
 
 def drop_specks(mask: np.ndarray) -> None:
-    """Take pieces out of a mask (H, W) that are too small for an eye: twigs that show only along the beam."""
+    """Take pieces out of a mask that are too small for an eye: twigs that show only along the beam.
+
+    Args:
+        mask: (H, W) uint8, 0 or 1; changed in place.
+    """
     pieces, _ = label(mask, structure=np.ones((3, 3)))
     small = np.bincount(pieces.ravel()) < _SPECK_SHARE * mask.size
     mask[small[pieces]] = 0
 
 
 def frame_phases(area: np.ndarray) -> list[str]:
-    """A word a frame from its vessel area (T,): "pre-contrast", "filling", "full" or "washing out"."""
+    """What contrast does in each frame.
+
+    Args:
+        area: (T,) int, vessel pixels.
+
+    Returns:
+        T words: "pre-contrast", "filling", "full" or "washing out".
+    """
     best = int(area.argmax())
     full = area >= 0.85 * max(int(area[best]), 1)
     words = []
