@@ -28,6 +28,7 @@ from .panels import draw_panels
 from .paths import bundle_dir
 from .pictures import draw_frame, grey_window
 from .segmentation import Segmenter, check_device
+from .tables import markdown_table
 
 __all__ = ["COLUMNS", "NEIGHBORS", "RECIPES", "Protocol", "check_inputs", "compare", "model_name", "simulate_data"]
 
@@ -357,10 +358,8 @@ def _write(
         "mean over its frames with vessel. On the cines' own grid unless it says 448x448.",
         *_order(figures, seeds),
     ]
-    lines = ["| " + " | ".join(row) + " |" for row in table]
-    lines.insert(1, "| " + " | ".join(["---"] * len(table[0])) + " |")
     with replacing(out / "table1.md") as temporary:
-        temporary.write_text("\n".join(lines) + "\n" + "".join(f"\n{n}\n" for n in notes), encoding="utf-8")
+        temporary.write_text(markdown_table(table) + "\n" + "".join(f"\n{n}\n" for n in notes), encoding="utf-8")
     with replacing(out / "table1.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["N", *(f"{key}_{what}" for key in COLUMNS for what in ("mean", "low", "high"))])

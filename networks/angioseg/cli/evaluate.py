@@ -151,11 +151,14 @@ def _number(value: float) -> str:
 
 def _write(out: Path, evaluation: "Evaluation", tables: tuple, about: list[str], temporal: bool) -> None:
     from angioseg.panels import draw_panels
+    from angioseg.tables import markdown_table
 
     means, cines, lines = tables
     keys = _keys(temporal)
     with staging_folder(out) as stage:
-        text = "\n\n".join([*map(printable, about), _markdown(means), *lines, _markdown(cines), _HOW, _INTERVALS])
+        text = "\n\n".join(
+            [*map(printable, about), markdown_table(means), *lines, markdown_table(cines), _HOW, _INTERVALS]
+        )
         (stage / "evaluation.md").write_text(text + "\n", encoding="utf-8")
         with (stage / "evaluation.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -175,8 +178,3 @@ def _write(out: Path, evaluation: "Evaluation", tables: tuple, about: list[str],
                         writer.writerow([r.cine, name, score.frame, *score.confusion, *values])
         headings = ["frame", "label", *evaluation.results]
         draw_panels(headings, evaluation.worst).save(stage / "worst.png", optimize=True)
-
-
-def _markdown(table: list[list[str]]) -> str:
-    rows = ["| " + " | ".join(row) + " |" for row in table]
-    return "\n".join([rows[0], "| " + " | ".join(["---"] * len(table[0])) + " |", *rows[1:]])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..tables import markdown_table
 from .realism import histogram_distance
 
 __all__ = ["MEASURES", "Row", "compare", "save_csv", "save_markdown", "table_of"]
@@ -133,9 +134,7 @@ def save_csv(path: Path, rows: Sequence[Row]) -> None:
 
 def save_markdown(path: Path, table: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
     """Write the comparison for people: a table (see :func:`table_of`), and a paragraph for each of ``notes``."""
-    lines = ["| " + " | ".join(row) + " |" for row in table]
-    lines.insert(1, "| " + " | ".join(["---"] * len(table[0])) + " |")
-    path.write_text("\n".join(lines) + "\n" + "".join(f"\n{note}\n" for note in notes), encoding="utf-8")
+    path.write_text(markdown_table(table) + "\n" + "".join(f"\n{note}\n" for note in notes), encoding="utf-8")
 
 
 def table_of(rows: Sequence[Row]) -> list[list[str]]:
