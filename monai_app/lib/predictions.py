@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from angioseg.cine import Cine, CineError, read_label, write_label
+from angioseg.errors import AngioSegError
 from angioseg.metrics import dice
 
 __all__ = ["Predictions"]
@@ -34,7 +35,7 @@ class Predictions:
         """
         before = self._before(version)
         # Without them everything works but the agreement.
-        with suppress(OSError, CineError):
+        with suppress(OSError, AngioSegError):
             folder = self._folder / version
             folder.mkdir(parents=True, exist_ok=True)
             write_label(folder / f"{id}.nrrd", mask, cine, frames)

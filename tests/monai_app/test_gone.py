@@ -306,3 +306,13 @@ def test_what_the_server_cannot_begin_with_is_told(tmp_path, conf, line):
         AngioSegApp(str(app_dir()), str(tmp_path), conf)
     assert line in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mask_that_is_kept_to_compare_is_no_reason_to_fail(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise WriteError("No space left on device")
+
+    monkeypatch.setattr("lib.predictions.write_label", refuse)
+    cine = Cine(np.zeros((1, 4, 4), np.uint8), np.zeros(1))
+    Predictions(tmp_path).keep("1", "run", cine.frames, cine, [0])
+    assert Predictions(tmp_path).compare("2", "run", cine.frames, [0]) == (None, None)
