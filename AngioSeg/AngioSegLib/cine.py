@@ -116,6 +116,14 @@ class CineSequence:
         """The text by which every sequence of the browser names this frame."""
         return self.sequence.GetNthIndexValue(frame)
 
+    def indexValues(self) -> list[str]:
+        """Those of all frames: what says of a frame which one it is, also when others were removed since."""
+        return [self.indexValue(frame) for frame in range(self.numFrames)]
+
+    def numbers(self) -> dict[str, int]:
+        """By index value, the number of each frame as it is now."""
+        return {value: frame for frame, value in enumerate(self.indexValues())}
+
     def timesMs(self) -> np.ndarray:
         """Frame times (T,), float64, in milliseconds from the first frame.
 

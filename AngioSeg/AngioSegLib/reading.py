@@ -131,15 +131,16 @@ class Reading:
         self.kept += [frame for frame in reply.frames if frame not in frames]
         masks = reply.mask[frames]
         self.history.change(self._run, frames, lambda: self.masks.setMask(frames, masks))
+        model = reply.params.get("model", {})
         said = {frame: self.states.digest(frame) for frame in frames}
-        self.states.setSaidByModel(said)
+        self.states.setSaidByModel({frame: (digest, str(model.get("version", ""))) for frame, digest in said.items()})
         measured = self.record.measures
         if not self._run.measures:
-            self._run.keyFrames = self.record.keyFrames
+            self._run.rankedNotes = self.record.rankedNotes
         for frame in frames:
-            self._run.measures.setdefault(frame, measured.get(frame))
+            self._run.measures.setdefault(self.cine.indexValue(frame), measured.get(frame))
         self._fromModel.update({said[frame]: np.packbits(mask) for frame, mask in zip(frames, masks, strict=True)})
-        self.record.add(reply.measures, reply.params.get("model", {}))
+        self.record.add(reply.measures)
 
     def _given(self, frame: int) -> bool:
         return frame in self._mayReplace and self._mayReplace[frame] == self.states.digest(frame)
@@ -189,7 +190,7 @@ class Reading:
         return sorted(changed), sorted(left)
 
     def _maskFromModel(self, frame: int) -> np.ndarray | None:
-        packed = self._fromModel.get(self.states.saidByModel(frame))
+        packed = self._fromModel.get(self.states.saidByModel(frame)[0])
         if packed is None:
             return None
         rows, columns = self.masks.size
@@ -200,16 +201,20 @@ class Reading:
         action = self.history.lastAction
         undone, left = self.history.undo()
         if action.measures:
-            before = {frame: action.measures.get(frame) for frame in undone}
+            before = {frame: action.measures.get(self.cine.indexValue(frame)) for frame in undone}
             # Ranked with what is left, they would be others.
-            self.record.restore(before, [] if left else action.keyFrames)
+            self.record.restore(before, [] if left else action.rankedNotes)
             action.measures = {}
         return undone, left
 
     def toSend(self) -> tuple[np.ndarray, list[int], dict[int, str]]:
-        """The accepted frames that the server does not have: (mask (T, H, W), their numbers, their digests)."""
+        """The accepted frames that no server has.
+
+        Returns:
+            (mask (T, H, W), their numbers, by index value the digests of their masks).
+        """
         frames = self.states.unsent()
         mask = np.zeros((self.cine.numFrames, *self.masks.size), np.uint8)
         for frame in frames:
             mask[frame] = self.masks.maskOf(frame)
-        return mask, frames, {frame: self.states.digest(frame) for frame in frames}
+        return mask, frames, {self.cine.indexValue(frame): self.states.digest(frame) for frame in frames}

@@ -24,7 +24,7 @@ class Submission:
     Attributes:
         server: as given.
         frames: the numbers of the frames sent.
-        digests: of their masks.
+        digests: of their masks, by index value: numbers may be others when they are sent.
         number: counts up: the server keeps what comes last.
     """
 

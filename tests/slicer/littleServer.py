@@ -83,6 +83,7 @@ class LittleServer:
         labels: what was submitted: (id, frames listed, mask).
         training: what it says of its training.
         token: what requests must carry, or "".
+        version: of its model.
         sessions: what it has not forgotten.
         rude: when set, called with (handler, method, path); answering itself it returns True.
     """
@@ -97,6 +98,7 @@ class LittleServer:
         self.labels: list[tuple[str, list[int], np.ndarray]] = []
         self.training: dict | None = None
         self.token = ""
+        self.version = "0"
         self.rude: Callable | None = None
         server = self
 
@@ -248,7 +250,7 @@ class LittleServer:
         reply = {
             "frames": asked,
             "measures": [measured(frame, mask[frame]) for frame in asked],
-            "model": {"name": "angioseg", "version": "0", "weights": "0"},
+            "model": {"name": "angioseg", "version": self.version, "weights": "0"},
             "warnings": ["it is a test"],
         }
         parts = multipart(

@@ -629,7 +629,7 @@ def test_a_saved_scene_brings_everything_back(cine, connected, tmp_path):
     cine.goTo(5)
     before = reading(connected)
     kept = (cine.frames(), cine.timesMs(), before.masks.mask(), before.states.all())
-    record = (before.record.measures, before.record.keyFrames, before.record.model)
+    record = (before.record.measures, before.record.keyFrames)
     path = saveScene(slicer.mrmlScene, tmp_path / "saved")
     slicer.mrmlScene.Clear()
     connected.turn()
@@ -642,7 +642,7 @@ def test_a_saved_scene_brings_everything_back(cine, connected, tmp_path):
     assert after is not before
     for old, new in zip(kept, (after.cine.frames(), after.cine.timesMs(), after.masks.mask(), after.states.all())):
         np.testing.assert_array_equal(old, new)
-    assert (after.record.measures, after.record.keyFrames, after.record.model) == record
+    assert (after.record.measures, after.record.keyFrames) == record
     assert after.cine.currentFrame == 5
     assert states(connected)[3:8] == ["sent", "model", "sent", "model", "corrected"]
     ui = connected.ui
@@ -710,3 +710,31 @@ def test_no_key_is_wanted_by_two(connected):
     keys = [shortcut.key.toString() for shortcut in connected.main.findChildren(qt.QShortcut)]
     assert set(EDITOR_KEYS) < set(keys)
     assert len(set(keys)) == len(keys)
+
+
+def test_the_model_that_made_the_mask_on_screen_is_named(cine, connected, server, monkeypatch):
+    label = connected.ui.frameStateLabel
+    segmentAll(connected)
+    monkeypatch.setattr(server, "version", "7")
+    monkeypatch.setattr("littleServer.bright", lambda frames: 1 - bright(frames))
+    goTo(connected, 8)
+    connected.press("thisFrameButton")
+    connected.idle()
+    assert label.text == "Frame 8: the mask of model 7, not accepted."
+    goTo(connected, 3)
+    assert label.text == "Frame 3: the mask of model 0, not accepted."
+    connected.press("undoButton")
+    goTo(connected, 8)
+    assert label.text == "Frame 8: the mask of model 0, not accepted."
+
+
+def test_a_frame_that_another_server_has_says_so(cine, connected, server, makeServer):
+    connected.press("thisFrameButton")
+    connected.idle()
+    connected.press("acceptButton")
+    connected.press("submitButton")
+    connected.idle()
+    connected.connect(makeServer().url)
+    assert connected.ui.frameStateLabel.text == f"Frame 0: accepted, and sent to {server.url}."
+    connected.connect(server.url)
+    assert connected.ui.frameStateLabel.text == "Frame 0: accepted and sent."

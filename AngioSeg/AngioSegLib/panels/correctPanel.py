@@ -137,7 +137,7 @@ class CorrectPanel(Panel):
         def sent(_nothing) -> None:
             self._sending.remove(sending)
             if reading is not None and reading.inScene:
-                reading.states.setSent(submission.digests)
+                reading.states.setSent(submission.digests, client.url)
             frames = ", ".join(map(str, submission.frames))
             self.window.say(_("Sent: frames {frames}.").format(frames=frames))
             self.window.learn.askProgress()
@@ -225,8 +225,8 @@ class CorrectPanel(Panel):
     def _stateText(self, state: str) -> str:
         if self.reading is None:
             return ""
-        frame = self.reading.cine.currentFrame
-        version = self.reading.record.model.get("version", "")
+        frame, states = self.reading.cine.currentFrame, self.reading.states
+        version, server = states.saidByModel(frame)[1], states.sentTo(frame)
         text = {
             "none": _("Frame {frame}: not segmented."),
             "model": _("Frame {frame}: the mask of model {version}, not accepted."),
@@ -234,7 +234,9 @@ class CorrectPanel(Panel):
             "accepted": _("Frame {frame}: accepted, not sent."),
             "sent": _("Frame {frame}: accepted and sent."),
         }[state]
-        return text.format(frame=frame, version=version)
+        if state == "sent" and server not in ("", self.connection.url):
+            text = _("Frame {frame}: accepted, and sent to {server}.")
+        return text.format(frame=frame, version=version or _("of unknown version"), server=server)
 
     def _unsentText(self, unsent: list[int]) -> str:
         kept = _("Of cines that were closed, not sent: {count} frames.").format(count=self.kept) if self._kept else ""

@@ -133,7 +133,7 @@ class Window(VTKObservationMixin):
                 known.cancel()
             known = self._readings[cine.sequence.GetID()] = Reading(cine, self.connection)
         self.reading, self._proxies = known, _proxies(known)
-        for node in (known.cine.browser, known.masks.proxy, known.masks.sequence):
+        for node in (known.cine.browser, known.cine.sequence, known.masks.proxy, known.masks.sequence):
             # Slicer makes no proxy anew while the sequence is empty.
             if node is not None:
                 self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onChange)
@@ -211,7 +211,7 @@ class Window(VTKObservationMixin):
         self._isSoon = False
         reading = self.reading
         if reading is not None and _proxies(reading) != self._proxies:
-            # One was removed from the scene, and Slicer made another.
+            # One was removed from the scene, and Slicer made another; or a frame was removed.
             self.chooseNode(reading.cine.proxy)
             self.see.showIfBlack()
             return
@@ -248,13 +248,14 @@ class Window(VTKObservationMixin):
             self.say(str(error))
 
     def _onChange(self, caller, event) -> None:
-        self.see.onFrame()
+        if self.reading is not None and self.reading.cine.numFrames == self._proxies[-1]:
+            self.see.onFrame()
         self.refreshSoon()
 
 
 def _proxies(reading: Reading) -> tuple:
-    """What shows the frame and its mask."""
-    return reading.cine.proxy, reading.masks.proxy
+    """What shows the frame and its mask, and of how many frames: Slicer's Sequences module may remove some."""
+    return reading.cine.proxy, reading.masks.proxy, reading.cine.numFrames
 
 
 def _lead(cine: CineSequence) -> None:
