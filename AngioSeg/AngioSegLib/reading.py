@@ -30,6 +30,7 @@ class Reading:
 
     Attributes:
         masks, states, record, history: what is known of the cine.
+        uploaded: the cine as servers have it.
         kept: frames of the last run that were left as the user made them.
     """
 
@@ -43,7 +44,7 @@ class Reading:
         self._worker = worker
         self._segmenter: ClipSegmenter | None = None
         self._client: Client | None = None
-        self._uploaded = UploadedCine(cine)
+        self.uploaded = UploadedCine(cine)
         self._mayReplace: dict[int, str | None] = {}
         self._run = Action("segmentation")
         # Its masks, packed, by digest and not by frame: an undo brings back which of them the frame had.
@@ -56,10 +57,6 @@ class Reading:
         return all(node.GetScene() is not None for node in nodes)
 
     # By the server.
-
-    def uploaded(self, client: Client) -> UploadedCine:
-        """The cine as that server has it, for what is asked of it besides segmenting."""
-        return self._segmenter.uploaded if client is self._client else self._uploaded
 
     @property
     def running(self) -> bool:
@@ -101,9 +98,9 @@ class Reading:
 
     def _start(self, client: Client, frames: Sequence[int]) -> None:
         segmenter = self._segmenter if client is self._client else self._newSegmenter(client)
+        segmenter.start(frames=frames)
         # Key frames are ranked over all that is known of the cine, and not over this run alone.
         segmenter.measures = self.record.measures
-        segmenter.start(frames=frames)
         # Not before it has started: the last one knows what is left.
         self._segmenter, self._client, self._run = segmenter, client, Action("segmentation")
 
@@ -114,6 +111,7 @@ class Reading:
             self.masks,
             _CHUNK,
             worker=self._worker,
+            uploaded=self.uploaded,
             place=self._place,
             complete=self.record.setKeyFrames,
         )

@@ -29,14 +29,12 @@ class Submission:
     """
 
     def __init__(self, reading: Reading, server: str):
-        cine = reading.cine
         # First, so that a cine that lost an image is told as that.
-        self._pixels = cine.frames(), cine.timesMs(), cine.spacing, cine.pixelSizeSource
+        self._pixels = reading.uploaded.take()
         self._mask, self.frames, self.digests = reading.toSend()
         self.number = next(_numbers)
         self.server = server
-        self._imageId = imageIdOn(cine, server)
-        self._anonymous = anonymousName(cine)
+        self._imageId = imageIdOn(reading.cine, server)
 
     def send(self, client: Client) -> None:
         """Send it; on a worker's thread.
@@ -48,10 +46,11 @@ class Submission:
             ServerError: one of its kinds.
         """
         imageId = self._imageId if client.url == self.server else ""
+        anonymous = anonymousName(self._pixels[0])
         try:
-            imageId = client.saveImage(imageId or self._anonymous, *self._pixels)
+            imageId = client.saveImage(imageId or anonymous, *self._pixels)
         except RequestRefused as refused:
             if not imageId or refused.status != _ANOTHER_CINE:
                 raise
-            imageId = client.saveImage(self._anonymous, *self._pixels)
+            imageId = client.saveImage(anonymous, *self._pixels)
         client.saveLabel(imageId, self._mask, self.frames)

@@ -10,6 +10,7 @@ from AngioSegLib.frameStates import FrameStates
 from AngioSegLib.history import Action, History
 from AngioSegLib.segmentation import createSegmentation
 from host import reading, useProperties
+from littleServer import bright
 
 useProperties([__name__])
 
@@ -139,3 +140,46 @@ def test_undo_of_a_run_gives_measures_and_key_frames_back_to_their_frames(cine, 
     after = {cine.indexValue(frame): measure["length_px"] for frame, measure in record.measures.items()}
     assert after == {value: length for value, length in before.items() if value in cine.indexValues()}
     assert [cine.indexValue(key["frame"]) for key in record.keyFrames] == [k for k in keys if k in after]
+
+
+SAID = "Stopped after 4 of 10 frames: the cine's frames were changed: segment again. What is finished is kept."
+
+
+def test_a_frame_that_is_removed_during_a_run_ends_it(half, cine, connected):
+    wanted = dict(zip(cine.indexValues(), bright(cine.frames()), strict=True))
+    remove(cine, 2)
+    half.set()
+    connected.idle()
+    assert connected.ui.progressLabel.text == SAID
+    assert (reading(connected).running, reading(connected).left) == (False, [])
+    for frame in reading(connected).masks.segmentedFrames():
+        np.testing.assert_array_equal(reading(connected).masks.maskOf(frame), wanted[cine.indexValue(frame)])
+    # The server gets the cine as it is now.
+    connected.press("allButton")
+    connected.idle()
+    np.testing.assert_array_equal(reading(connected).masks.mask(), bright(cine.frames()))
+
+
+def test_a_frame_that_is_removed_after_a_run_leaves_nothing_to_go_on_with(half, cine, connected, server):
+    connected.press("cancelButton")
+    half.set()
+    connected.idle()
+    remove(cine, 2)
+    connected.look()
+    assert connected.ui.progressLabel.text == "Cancelled after 4 of 10 frames; they are kept."
+    assert connected.why("goOnButton") == "No frames are left from the last run."
+    cine.goTo(7)
+    connected.press("thisFrameButton")
+    connected.idle()
+    np.testing.assert_array_equal(reading(connected).masks.maskOf(7), bright(cine.frames())[7])
+    # It forgot the cine as it was.
+    assert [image.array.shape[0] for image in server.sessions.values()] == [9]
+
+
+def test_a_fault_while_masks_are_placed_ends_the_run(half, cine, connected, monkeypatch):
+    monkeypatch.setattr(reading(connected).masks, "setMask", lambda *_: 1 / 0)
+    half.set()
+    connected.idle()
+    assert "stopped by a fault in AngioSeg: ZeroDivisionError" in connected.ui.progressLabel.text
+    assert not reading(connected).running
+    assert connected.ui.allButton.enabled

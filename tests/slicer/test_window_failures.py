@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import slicer
 from AngioSegLib.client import Client
+from AngioSegLib.loading import anonymousName
 from host import reading, says, useProperties
 from littleServer import INFO, bright, cineImage
 
@@ -207,6 +208,7 @@ def test_a_folder_that_cannot_be_written(cine, connected, tmp_path):
     connected.ui.folderEdit.text = str(tmp_path / "file")
     for name in ("exportTableButton", "exportSceneButton"):
         connected.press(name)
+        connected.idle()
         says(connected, "cannot be written to")
     assert (tmp_path / "file").read_text() == "in the way"
 
@@ -275,7 +277,7 @@ def accepted(cine, connected):
     connected.press("thisFrameButton")
     connected.idle()
     connected.press("acceptButton")
-    return reading(connected).masks.maskOf(0), connected.ui.nameEdit.text
+    return reading(connected).masks.maskOf(0), anonymousName(cine.frames())
 
 
 @pytest.mark.parametrize("connectedThen", [True, False])

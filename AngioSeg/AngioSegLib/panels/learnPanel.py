@@ -124,7 +124,7 @@ class LearnPanel(Panel):
         """The cine of that id that is here already; its pixels decide, for a server may have another folder by now."""
         for reading in self.window.readings():
             if imageIdOn(reading.cine, server) == imageId:
-                if np.array_equal(reading.cine.frames(), image.array):
+                if np.array_equal(reading.uploaded.take()[0], image.array):
                     return reading.cine
                 forgetImageId(reading.cine)
         return None

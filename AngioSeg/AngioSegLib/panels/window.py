@@ -23,6 +23,7 @@ from AngioSegLib.panels.serverPanel import ServerPanel
 from AngioSegLib.panels.trainPanel import TrainPanel
 from AngioSegLib.reading import Reading
 from AngioSegLib.segmentation import showOnly
+from AngioSegLib.worker import Worker
 
 __all__ = ["Window"]
 
@@ -39,6 +40,7 @@ class Window(VTKObservationMixin):
 
     Attributes:
         connection: the server.
+        background: computes what takes a while and needs no server.
         reading: the cine that the user works on, or None.
         message: what the user was told last.
     """
@@ -48,6 +50,7 @@ class Window(VTKObservationMixin):
         self.ui = ui
         self.parameters = parameters
         self.connection = Connection()
+        self.background = Worker()
         self.reading: Reading | None = None
         self.message = ""
         self._readings: dict[str, Reading] = {}
@@ -175,6 +178,11 @@ class Window(VTKObservationMixin):
         self.connection.ask(work, onDone, onError or (lambda error: self.say(str(error))))
         self.wait()
 
+    def compute(self, work: Callable[[], Any], onDone: Callable[[Any], None]) -> None:
+        """Have something computed without waiting for it, nor for the server."""
+        self.background.ask(work, onDone, lambda error: self.say(str(error)))
+        self.wait()
+
     def onServer(self) -> None:
         """A server answered, or the try to reach one failed."""
         for panel in self._panels:
@@ -229,17 +237,27 @@ class Window(VTKObservationMixin):
         for reading in self._readings.values():
             reading.cancel()
         self.connection.close(0.0)
+        self.background.close(0.0)
+
+    @property
+    def _waiting(self) -> int:
+        """How many answers are still to come."""
+        return self.connection.pending + self.background.pending
 
     def _process(self) -> None:
         try:
             with slicer.util.tryWithErrorDisplay(_("AngioSeg could not use the server's answer."), waitCursor=False):
-                self._tell(self.connection.process)
+                self._tell(self._handOver)
         finally:
-            if not self.connection.busy:
+            if not self._waiting:
                 self._poll.stop()
-            if self.connection.pending != self._pending or not self.connection.busy:
-                self._pending = self.connection.pending
+            if self._waiting != self._pending or not self._waiting:
+                self._pending = self._waiting
                 self.refresh()
+
+    def _handOver(self) -> None:
+        self.connection.process()
+        self.background.process()
 
     def _tell(self, action: Callable[[], Any]) -> None:
         try:
