@@ -92,7 +92,7 @@ ASK = {
     "delete": lambda client: client.deleteSession("session-1"),
     "decode": lambda client: client.decode(b"bytes", "run.dcm"),
     "sample": lambda client: client.sample(3),
-    "overlay": lambda client: client.overlay("session-1", np.zeros((5, 6, 8), np.uint8)),
+    "overlay": lambda client: client.overlay("session-1", np.zeros((5, 6, 8), np.uint8), [1]),
     "next sample": lambda client: client.nextSample("first"),
     "image": lambda client: client.image("a"),
     "save image": lambda client: client.saveImage("a", FRAMES, TIMES),
@@ -292,6 +292,28 @@ def test_a_label_is_sent_with_its_list(client, server):
     np.testing.assert_array_equal(labelled, mask)
     assert client.labelled() == {"a": [1, 3]}
     np.testing.assert_array_equal(client.image("a").array, FRAMES)
+
+
+@pytest.mark.parametrize("ask", ["save label", "save image", "overlay", "upload", "labelled", "info"])
+@pytest.mark.parametrize("page", [b"<html>Please log in</html>", b""])
+def test_a_log_in_page_in_the_servers_place_is_no_answer(client, server, ask, page):
+    server.rude = lambda handler, *_: server.answer(handler, 200, page, "text/html") or True
+    with pytest.raises(BadReply):
+        ASK[ask](client)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"), [("video/mp4", b"anything"), ("application/octet-stream", b"\0\0\0\x20ftypisom")]
+)
+def test_a_video_is_told_by_its_type_or_its_bytes(client, server, kind, data):
+    server.rude = lambda handler, *_: server.answer(handler, 200, data, kind) or True
+    assert ASK["overlay"](client) == data
+
+
+def test_a_video_is_asked_for_with_the_list_of_the_segmented_frames(client, server):
+    session = client.upload(FRAMES, TIMES)
+    client.overlay(session, np.zeros(FRAMES.shape, np.uint8), [np.int64(2), 3])
+    assert [frames for frames, _ in server.drawn] == [[2, 3]]
 
 
 def test_a_token_is_sent_as_a_bearer_token(server):

@@ -116,7 +116,7 @@ class ExportPanel(Panel):
         client, path = self.connection.client, self._path(f"{name}.mp4")
         uploaded = reading.uploaded
         uploaded.take()
-        mask = reading.masks.mask()
+        mask, segmented = reading.masks.mask(), reading.masks.segmentedFrames()
         self._rendering = True
 
         def drawn(video: bytes) -> None:
@@ -127,7 +127,7 @@ class ExportPanel(Panel):
             self._rendering = False
             self.window.say(str(error))
 
-        self.window.ask(lambda: uploaded.ask(client, lambda id_: client.overlay(id_, mask)), drawn, failed)
+        self.window.ask(lambda: uploaded.ask(client, lambda id_: client.overlay(id_, mask, segmented)), drawn, failed)
 
     def _chooseFolder(self) -> None:
         path = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Export to"), self.ui.folderEdit.text)
