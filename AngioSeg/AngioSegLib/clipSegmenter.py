@@ -107,7 +107,7 @@ class ClipSegmenter:
 
     @property
     def left(self) -> list[int]:
-        """The frames asked for that are not finished, also after a run that ended early; none where the cine's changed."""
+        """The frames asked for that are not finished, also after an early end; none where the cine was changed."""
         return list(self._left) if self._isSame() else []
 
     def start(
@@ -201,7 +201,7 @@ class ClipSegmenter:
             wait: seconds to wait for that at most; it goes on by itself afterwards.
         """
         self.cancel()
-        self._worker.ask(self._forget, lambda _: None, lambda _: None)
+        self._worker.ask(self._forget, lambda _: None, lambda _: None, self._client)
         if self._ownWorker is not None:
             self._ownWorker.close(wait)
 
@@ -222,7 +222,7 @@ class ClipSegmenter:
         else:
             inOrder = [self.measures[frame] for frame in sorted(self.measures)]
             work, onDone = lambda: self._ask(lambda id_: self._client.rank(id_, inOrder)), self._onKeyFrames
-        self._task = self._worker.ask(work, onDone, self._onError)
+        self._task = self._worker.ask(work, onDone, self._onError, self._client)
 
     # On the worker's thread: the client and the uploaded cine, never the scene.
 

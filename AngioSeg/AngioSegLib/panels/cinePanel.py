@@ -46,7 +46,7 @@ class CinePanel(Panel):
 
     def load(self, path: str) -> None:
         """Have a file, or a folder of frames, read by the server and put into the scene."""
-        client, name = self.connection.client, Path(path).name
+        name = Path(path).name
         ending = f"{name}.zip" if os.path.isdir(path) else name
 
         def loaded(image) -> None:
@@ -54,14 +54,14 @@ class CinePanel(Panel):
             self._onLoaded(image)
 
         # A folder of many frames takes a while to read, too.
-        self.window.ask(lambda: client.decode(fileToDecode(path), ending), loaded)
+        self.window.ask(lambda client: client.decode(fileToDecode(path), ending), loaded)
         self.window.say(_("Reading {name} ...").format(name=name))
 
     def loadSample(self) -> None:
         """Have a cine simulated, another one each time."""
-        client, seed = self.connection.client, self._sampleSeed
+        seed = self._sampleSeed
         self._sampleSeed += 1
-        self.window.ask(lambda: client.sample(seed), self._onLoaded)
+        self.window.ask(lambda client: client.sample(seed), self._onLoaded)
         self.window.say(_("Simulating a cine ..."))
 
     def refresh(self) -> None:

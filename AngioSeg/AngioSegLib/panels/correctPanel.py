@@ -131,13 +131,13 @@ class CorrectPanel(Panel):
         return None if underWay else submission
 
     def _send(self, submission: Submission, reading: Reading | None = None, then=lambda: None) -> None:
-        client, sending = self.connection.client, (submission, reading)
+        server, sending = self.connection.url, (submission, reading)
         self._sending.append(sending)
 
         def sent(_nothing) -> None:
             self._sending.remove(sending)
             if reading is not None and reading.inScene:
-                reading.states.setSent(submission.digests, client.url)
+                reading.states.setSent(submission.digests, server)
             frames = ", ".join(map(str, submission.frames))
             self.window.say(_("Sent: frames {frames}.").format(frames=frames))
             self.window.learn.askProgress()
@@ -152,7 +152,7 @@ class CorrectPanel(Panel):
                 text = _("Not sent, and kept until Slicer is closed: {error}. Connect, and press Submit.")
             self.window.say(text.format(error=str(error).rstrip(".")))
 
-        self.window.ask(lambda: submission.send(client), sent, failed)
+        self.window.ask(submission.send, sent, failed)
 
     def onCine(self) -> None:
         reading = self.reading

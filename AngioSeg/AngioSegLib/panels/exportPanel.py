@@ -7,11 +7,13 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AngioSegLib.client import Client
 from AngioSegLib.errors import ExportError
 from AngioSegLib.exporting import checkName, saveBytes, saveDicom, saveMasks, savePicture, saveTable
 from AngioSegLib.loading import anonymousName
 from AngioSegLib.panels.panel import Panel
 from AngioSegLib.reading import Reading
+from AngioSegLib.worker import Task
 
 __all__ = ["ExportPanel"]
 
@@ -23,7 +25,7 @@ class ExportPanel(Panel):
 
     def __init__(self, window):
         super().__init__(window)
-        self._rendering = False
+        self._drawing: Task | None = None
         self.ui.folderEdit.text = qt.QSettings().value(_FOLDER, str(Path.home()))
         self.ui.folderEdit.editingFinished.connect(lambda: self._rememberFolder())
         self.click(self.ui.folderButton, self._chooseFolder)
@@ -40,6 +42,11 @@ class ExportPanel(Panel):
     def onCine(self) -> None:
         self.ui.nameEdit.text = ""
         self.tell(self.ui.exportLabel, "")
+
+    def onServer(self) -> None:
+        if self._drawing is not None:
+            self._drawing.drop()
+            self._drawing = None
 
     def refresh(self) -> None:
         ui, reading = self.ui, self.reading
@@ -60,7 +67,7 @@ class ExportPanel(Panel):
             _("NAME.mrb: the whole scene. It holds the patient's name when Slicer's DICOM module loaded the cine."),
         )
         noServer = "" if self.connection.ready else _("The server draws it: connect first.")
-        busy = _("The server is drawing.") if self._rendering else ""
+        busy = _("The server is drawing.") if self._drawing else ""
         self.offer(ui.exportVideoButton, none or noServer or busy, _("NAME.mp4: the cine with its masks."))
 
     def _export(self, write: Callable[[Reading, int, str], None]) -> None:
@@ -113,21 +120,22 @@ class ExportPanel(Panel):
         self._wrote(path)
 
     def _video(self, reading: Reading, frame: int, name: str) -> None:
-        client, path = self.connection.client, self._path(f"{name}.mp4")
-        uploaded = reading.uploaded
+        path, uploaded = self._path(f"{name}.mp4"), reading.uploaded
         uploaded.take()
         mask, segmented = reading.masks.mask(), reading.masks.segmentedFrames()
-        self._rendering = True
+
+        def draw(client: Client) -> bytes:
+            return uploaded.ask(client, lambda id_: client.overlay(id_, mask, segmented))
 
         def drawn(video: bytes) -> None:
-            self._rendering = False
+            self._drawing = None
             self._wrote(saveBytes(path, video))
 
         def failed(error) -> None:
-            self._rendering = False
+            self._drawing = None
             self.window.say(str(error))
 
-        self.window.ask(lambda: uploaded.ask(client, lambda id_: client.overlay(id_, mask, segmented)), drawn, failed)
+        self._drawing = self.window.ask(draw, drawn, failed)
 
     def _chooseFolder(self) -> None:
         path = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Export to"), self.ui.folderEdit.text)

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from AngioSegLib.cine import CineSequence, cineFromNode
+from AngioSegLib.client import Client
 from AngioSegLib.connection import Connection
 from AngioSegLib.errors import AngioSegLibError, CineUnusable
 from AngioSegLib.panels.cinePanel import CinePanel
@@ -23,7 +24,7 @@ from AngioSegLib.panels.serverPanel import ServerPanel
 from AngioSegLib.panels.trainPanel import TrainPanel
 from AngioSegLib.reading import Reading
 from AngioSegLib.segmentation import showOnly
-from AngioSegLib.worker import Worker
+from AngioSegLib.worker import Task, Worker
 
 __all__ = ["Window"]
 
@@ -173,10 +174,19 @@ class Window(VTKObservationMixin):
 
     # The server.
 
-    def ask(self, work: Callable[[], Any], onDone: Callable[[Any], None], onError=None) -> None:
-        """Ask something of the server without waiting for it; see :meth:`AngioSegLib.worker.Worker.ask`."""
-        self.connection.ask(work, onDone, onError or (lambda error: self.say(str(error))))
+    def ask(self, work: Callable[[Client], Any], onDone: Callable[[Any], None], onError=None) -> Task:
+        """Ask something of the server that is connected, without waiting for it.
+
+        Args:
+            work: gets that server; see :meth:`AngioSegLib.worker.Worker.ask`, here and below.
+            onDone: gets what it returned.
+            onError: gets what it raised; it is told when not given.
+        """
+        client = self.connection.client
+        onError = onError or (lambda error: self.say(str(error)))
+        task = self.connection.ask(lambda: work(client), onDone, onError, client)
         self.wait()
+        return task
 
     def compute(self, work: Callable[[], Any], onDone: Callable[[Any], None]) -> None:
         """Have something computed without waiting for it, nor for the server."""
