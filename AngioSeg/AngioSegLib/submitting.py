@@ -1,5 +1,6 @@
 """Accepted masks on their way to the server."""
 
+import threading
 from itertools import count
 
 from AngioSegLib.client import Client
@@ -10,6 +11,8 @@ from AngioSegLib.reading import Reading
 __all__ = ["Submission"]
 
 _numbers = count()
+# The server keeps what comes last: nothing overtakes what hangs, in another thread after a new connection.
+_inTurn = threading.Lock()
 
 _ANOTHER_CINE = 409
 
@@ -47,10 +50,11 @@ class Submission:
         """
         imageId = self._imageId if client.url == self.server else ""
         anonymous = anonymousName(self._pixels[0])
-        try:
-            imageId = client.saveImage(imageId or anonymous, *self._pixels)
-        except RequestRefused as refused:
-            if not imageId or refused.status != _ANOTHER_CINE:
-                raise
-            imageId = client.saveImage(anonymous, *self._pixels)
-        client.saveLabel(imageId, self._mask, self.frames)
+        with _inTurn:
+            try:
+                imageId = client.saveImage(imageId or anonymous, *self._pixels)
+            except RequestRefused as refused:
+                if not imageId or refused.status != _ANOTHER_CINE:
+                    raise
+                imageId = client.saveImage(anonymous, *self._pixels)
+            client.saveLabel(imageId, self._mask, self.frames)

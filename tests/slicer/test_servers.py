@@ -1,8 +1,10 @@
 """Servers that hang, hiccup, are started anew, or are another one by now: what one does is not said of the other."""
 
 import threading
+import time
 
 import pytest
+import slicer
 from host import reading, says, useProperties
 from littleServer import cineImage
 
@@ -174,3 +176,29 @@ def test_a_training_of_another_server_is_not_lost(training, connected, makeServe
     connected.idle()
     assert "training is lost" not in connected.ui.nextStepLabel.text
     assert connected.ui.trainButton.enabled
+
+
+@pytest.mark.parametrize("how", ["cine deleted", "scene closed", "module reloaded", "module closed"])
+def test_the_server_forgets_a_cine_that_nobody_works_on(cine, connected, server, how):
+    connected.press("thisFrameButton")
+    connected.idle()
+    assert len(server.sessions) == 1
+    window = connected.widget.window
+    if how == "cine deleted":
+        slicer.mrmlScene.RemoveNode(cine.sequence)
+    elif how == "scene closed":
+        slicer.mrmlScene.Clear()
+    elif how == "module reloaded":
+        connected.reload()
+    else:
+        connected.widget.cleanup()
+        connected.widget = None
+    connected.until(lambda: not server.sessions, seconds=5)
+    assert window.readings() == []
+
+
+def test_a_window_that_goes_waits_for_no_server(half, connected):
+    begin = time.monotonic()
+    connected.widget.cleanup()
+    connected.widget = None
+    assert time.monotonic() - begin < 5

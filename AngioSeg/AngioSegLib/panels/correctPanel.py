@@ -240,6 +240,9 @@ class CorrectPanel(Panel):
 
     def _unsentText(self, unsent: list[int]) -> str:
         kept = _("Of cines that were closed, not sent: {count} frames.").format(count=self.kept) if self._kept else ""
+        others = sum(len(r.states.unsent()) for r in self.window.readings() if r is not self.reading)
+        if others:
+            kept = " ".join(filter(None, (_("In other cines, not sent: {count} frames.").format(count=others), kept)))
         if self.reading is None:
             return kept
         states = self.reading.states.all()

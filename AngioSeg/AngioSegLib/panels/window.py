@@ -134,7 +134,7 @@ class Window(VTKObservationMixin):
         same = known is not None and (known.cine.sequence, known.cine.browser) == (cine.sequence, cine.browser)
         if not same or not known.inScene:
             if known is not None:
-                known.cancel()
+                self._leave(known)
             known = self._readings[cine.sequence.GetID()] = Reading(cine, self.connection)
         self.reading, self._proxies = known, _proxies(known)
         for node in (known.cine.browser, known.cine.sequence, known.masks.proxy, known.masks.sequence):
@@ -148,11 +148,19 @@ class Window(VTKObservationMixin):
         for id, reading in list(self._readings.items()):
             if closing or not reading.inScene:
                 del self._readings[id]
-                reading.cancel()
+                self._leave(reading)
                 if not closing:
                     self.say(self._removed(reading))
         if self.reading is not None and self.reading not in self._readings.values():
             self.chooseNode(None)
+
+    def _leave(self, reading: Reading) -> None:
+        """Nobody works on a cine any more: its run ends, and the server that is connected may forget it."""
+        reading.cancel()
+        client = self.connection.client
+        if client is not None and reading.uploaded.isOn(client):
+            self.connection.ask(lambda: reading.uploaded.forget(client), lambda _: None, lambda _: None, client)
+            self._poll.start()
 
     def _removed(self, reading: Reading) -> str:
         text = _("{name} was removed from the scene.").format(name=reading.cine.name)
@@ -239,13 +247,14 @@ class Window(VTKObservationMixin):
 
     def close(self) -> None:
         """The window goes; the server may finish what it is doing."""
-        self._poll.stop()
-        self._soon.stop()
         self.removeObservers()
         for panel in (self.see, self.correct, self.train):
             panel.close()
         for reading in self._readings.values():
-            reading.cancel()
+            self._leave(reading)
+        self._readings.clear()
+        self._poll.stop()
+        self._soon.stop()
         self.connection.close(0.0)
         self.background.close(0.0)
 
