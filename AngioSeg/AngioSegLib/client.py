@@ -80,6 +80,8 @@ class Client:
             ServerError: one of its kinds; :class:`BadReply` when it is no AngioSeg server.
         """
         info = self._line.json("GET", "/info/")
+        if not all(_isOffer(info.get(kind, {})) for kind in ("models", "strategies", "trainers")):
+            raise BadReply(f"{self.url} lists what it offers in a form not agreed; is it another version?")
         if self.model not in info.get("models", {}):
             raise BadReply(f"{self.url} is a server without the model {self.model!r}; start it with angioseg serve")
         version = str(info.get("version", ""))
@@ -320,6 +322,10 @@ def _asNrrd(frames, timesMs, spacing, pixelSizeSource) -> bytes:
 
 def _isKeyFrame(key: object) -> bool:
     return isinstance(key, dict) and {"frame", "score", "why"} <= set(key) and type(key["frame"]) is int
+
+
+def _isOffer(offer: object) -> bool:
+    return isinstance(offer, dict) and all(isinstance(about, dict) for about in offer.values())
 
 
 def _file(data: bytes) -> tuple[str, bytes, str]:

@@ -31,6 +31,7 @@ class Reading:
     Attributes:
         masks, states, record, history: what is known of the cine.
         uploaded: the cine as servers have it.
+        file: the name of the local file that it was loaded from, or "". It may name a patient: no scene keeps it.
         kept: frames of the last run that were left as the user made them.
     """
 
@@ -40,6 +41,7 @@ class Reading:
         self.states = FrameStates(self.masks)
         self.record = ClipRecord(self.masks)
         self.history = History(self.masks, self.states)
+        self.file = ""
         self.kept: list[int] = []
         self._worker = worker
         self._segmenter: ClipSegmenter | None = None

@@ -19,6 +19,7 @@ from AngioSegLib.errors import (
 )
 from AngioSegLib.multipart import parseMultipart
 from AngioSegLib.nrrd import NrrdImage, writeNrrd
+from littleServer import INFO
 
 FRAMES = np.random.default_rng(0).integers(0, 4000, (5, 6, 8), np.uint16)
 TIMES = np.arange(5) * 66.7
@@ -203,6 +204,39 @@ def test_the_server_says_no(client, server, ask, status, body, says):
     assert caught.value.status == status
     assert not isinstance(caught.value, SessionLost)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
+@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("page", [b"<html>oops</html>", b"", b"[]"])
+def test_a_gateway_whose_server_does_not_answer(client, server, ask, status, page):
+    server.rude = lambda handler, *_: server.answer(handler, status, page) or True
+    with pytest.raises(ServerAbsent, match=f"does not answer now \\({status}: ") as caught:
+        ask(client)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["a..b", ".example", "a" * 70 + ".com"])
+def test_hosts_that_are_none(host):
+    with pytest.raises(ServerAbsent, match=r"no server address|nobody answers") as caught:
+        Client(f"http://{host}").info()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        {"models": None},
+        {"models": ["angioseg"]},
+        {"strategies": ["first"]},
+        {"strategies": {"first": None}},
+        {"trainers": None},
+    ],
+)
+def test_an_offer_in_another_form(client, server, offer):
+    server.rude = lambda handler, *_: server.json(handler, 200, {**INFO, **offer}) or True
+    with pytest.raises(BadReply, match="is it another version"):
+        client.info()
 
 
 @pytest.mark.parametrize("ask", ["infer", "rank", "overlay"])

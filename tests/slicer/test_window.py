@@ -563,6 +563,22 @@ def test_files_and_the_sample_are_read_by_the_server(connected, server, tmp_path
     assert connected.ui.cineSelector.names() == ["LAO 30 CRA 20", "LAO 30 CRA 20_1", "a cine"]
 
 
+def test_files_of_one_name_are_told_apart_by_their_own(connected, tmp_path):
+    from AngioSegLib.nrrd import writeNrrd
+
+    for seed, name in enumerate(("meier.nrrd", "huber.nrrd")):
+        (tmp_path / name).write_bytes(writeNrrd(cineImage(seed, name="LAO 30 CRA 20")))
+        connected.dialogs.foresee("Load a cine", str(tmp_path / name))
+        connected.press("loadButton")
+        connected.idle()
+        assert connected.ui.cineLabel.text.endswith(f"; from {name}.")
+    connected.ui.cineSelector.choose("LAO 30 CRA 20")
+    assert connected.ui.cineLabel.text.endswith("; from meier.nrrd.")
+    # It may name a patient.
+    path = saveScene(slicer.mrmlScene, tmp_path / "saved")
+    assert "meier" not in path.read_text()
+
+
 def test_a_file_dropped_on_the_section_is_loaded(connected, server, tmp_path):
     import qt
     from AngioSegLib.nrrd import writeNrrd

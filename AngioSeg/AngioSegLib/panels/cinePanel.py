@@ -51,7 +51,7 @@ class CinePanel(Panel):
 
         def loaded(image) -> None:
             self._remember(path)
-            self._onLoaded(image)
+            self._onLoaded(image, name)
 
         # A folder of many frames takes a while to read, too.
         self.window.ask(lambda client: client.decode(fileToDecode(path), ending), loaded)
@@ -92,13 +92,18 @@ class CinePanel(Panel):
         parts.append(_pixelSize(cine))
         if cine.partners:
             parts.append(_("biplane with {name}").format(name=", ".join(cine.partners)))
+        if self.reading.file:
+            parts.append(_("from {file}").format(file=self.reading.file))
         return "; ".join(parts) + "."
 
-    def _onLoaded(self, image) -> None:
+    def _onLoaded(self, image, file: str = "") -> None:
         cine = cineFromNrrd(image)
         setWindow(cine)
         self.window.message = ""
         self.window.choose(cine)
+        if self.reading is not None:
+            self.reading.file = file
+        self.window.refreshSoon()
 
     def _onNode(self, node) -> None:
         if node is not (self.reading.cine.proxy if self.reading else None):
