@@ -201,7 +201,7 @@ class ClipSegmenter:
             wait: seconds to wait for that at most; it goes on by itself afterwards.
         """
         self.cancel()
-        self._worker.ask(self._forget, lambda _: None, lambda _: None, self._client)
+        self._worker.ask(self._forget, lambda _: None, lambda _: None)
         if self._ownWorker is not None:
             self._ownWorker.close(wait)
 

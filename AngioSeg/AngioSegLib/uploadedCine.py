@@ -68,10 +68,6 @@ class UploadedCine:
         self._sessions[client] = (pixels, sessionId)
         return ask(sessionId)
 
-    def isOn(self, client: Client) -> bool:
-        """Whether a server was given it, and not told to forget it."""
-        return client in self._sessions
-
     def forget(self, client: Client) -> None:
         """Let a server forget it.
 

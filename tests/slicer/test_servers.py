@@ -83,6 +83,19 @@ def test_a_server_that_hangs_can_be_tried_again(half, connected, server):
     assert connection(connected).ready
 
 
+def test_a_try_that_hangs_can_be_repeated(host, server):
+    goOn, asked = threading.Event(), []
+    server.rude = lambda *_: asked.append(1) or (len(asked) == 1 and goOn.wait(20) and False)
+    host.ui.addressEdit.text = server.url
+    host.press("connectButton")
+    host.until(lambda: asked)
+    host.press("connectButton")
+    host.until(lambda: connection(host).ready, seconds=5)
+    goOn.set()
+    host.idle()
+    assert connection(host).state == "connected"
+
+
 def test_the_next_sample_is_the_new_servers(held, connected, server, makeServer):
     server.cines, server.samples = {"a": cineImage(1)}, [sample(1, "old")]
     goOn = held("/activelearning")
@@ -195,6 +208,29 @@ def test_the_server_forgets_a_cine_that_nobody_works_on(cine, connected, server,
         connected.widget = None
     connected.until(lambda: not server.sessions, seconds=5)
     assert window.readings() == []
+
+
+def test_a_cine_that_goes_while_it_is_uploaded_is_forgotten_too(cine, connected, server):
+    held, goOn = threading.Event(), threading.Event()
+    server.rude = lambda handler, method, path: (
+        (held.set() or goOn.wait(20)) and False if (method, path) == ("PUT", "/session/") else None
+    )
+    connected.press("thisFrameButton")
+    connected.until(held.is_set)
+    slicer.mrmlScene.RemoveNode(cine.sequence)
+    connected.look()
+    goOn.set()
+    connected.idle()
+    assert (len(server.uploads), server.sessions) == (1, {})
+
+
+def test_a_cine_that_goes_says_nothing_of_a_server_that_is_lost(cine, connected, server):
+    server.rude = lambda *_: True  # hangs up
+    connected.press("thisFrameButton")
+    connected.idle()
+    slicer.mrmlScene.RemoveNode(cine.sequence)
+    connected.idle()
+    assert connection(connected).state == "lost"
 
 
 def test_a_window_that_goes_waits_for_no_server(half, connected):

@@ -158,8 +158,9 @@ class Window(VTKObservationMixin):
         """Nobody works on a cine any more: its run ends, and the server that is connected may forget it."""
         reading.cancel()
         client = self.connection.client
-        if client is not None and reading.uploaded.isOn(client):
-            self.connection.ask(lambda: reading.uploaded.forget(client), lambda _: None, lambda _: None, client)
+        if client is not None:
+            # After what is under way, which may be its upload. Whether it is done says nothing of how the server is.
+            self.connection.ask(lambda: reading.uploaded.forget(client), lambda _: None, lambda _: None)
             self._poll.start()
 
     def _removed(self, reading: Reading) -> str:
