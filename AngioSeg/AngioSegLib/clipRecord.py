@@ -103,7 +103,7 @@ class ClipRecord:
         self._notes.set({**self._notes.get(), **values})
 
     def _fromNumbers(self, earlier: dict[str, Any]) -> dict[str, Any]:
-        """Notes of 0.1.0, with frame numbers."""
+        """Notes of earlier versions, with frame numbers."""
         count = self._cine.numFrames
         return {
             name: [self._noteOf(noted) for noted in earlier.get(name, []) if 0 <= noted["frame"] < count]

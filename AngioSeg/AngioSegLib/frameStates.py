@@ -120,7 +120,7 @@ class FrameStates:
         self._notes.set(kept)
 
     def _fromNumbers(self, earlier: dict[str, Any]) -> dict[str, Any]:
-        """Notes of 0.1.0: digests by frame number, and no sources."""
+        """Notes of earlier versions: digests by frame number, and no sources."""
         values = self._cine.indexValues()
         return {
             kind: {values[int(number)]: (digest, "") for number, digest in noted.items() if int(number) < len(values)}

@@ -13,7 +13,7 @@ class Notes:
     Args:
         node: the vtkMRMLNode.
         attribute: the attribute's name.
-        earlier: the attribute in which 0.1.0 wrote it, in another form; it is converted once.
+        earlier: the attribute in which earlier versions wrote it, in another form; it is converted once.
         convert: makes the object of what is there.
     """
 
@@ -26,7 +26,7 @@ class Notes:
         self._value: dict[str, Any] = {}
         if node.GetAttribute(earlier) and not node.GetAttribute(attribute):
             self.set(convert(json.loads(node.GetAttribute(earlier))))
-            # A module of 0.1.0 that opens the scene finds nothing there, and nothing that is wrong.
+            # An earlier version that opens the scene then finds nothing there, and nothing that is wrong.
             node.RemoveAttribute(earlier)
 
     def get(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_undo_gives_masks_back_to_their_frames(masks):
     assert not masks.mask().any()
 
 
-def test_notes_of_a_scene_of_0_1_0_are_read(masks):
+def test_notes_of_a_scene_of_an_earlier_version_are_read(masks):
     digest = FrameStates(masks).digest(0)
     earlier = {"model": {"1": digest}, "accepted": {"2": digest, "3": digest, "9": digest}, "sent": {"3": digest}}
     masks.sequence.SetAttribute("AngioSeg.Frames", json.dumps(earlier))
