@@ -207,7 +207,7 @@ class Reading:
             action.measures = {}
         return undone, left
 
-    def toSend(self) -> tuple[np.ndarray, list[int], dict[int, str]]:
+    def toSend(self) -> tuple[np.ndarray, list[int], dict[str, str]]:
         """The accepted frames that no server has.
 
         Returns:

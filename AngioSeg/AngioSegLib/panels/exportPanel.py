@@ -136,6 +136,7 @@ class ExportPanel(Panel):
             self.window.say(str(error))
 
         self._drawing = self.window.ask(draw, drawn, failed)
+        self.window.refreshSoon()
 
     def _chooseFolder(self) -> None:
         path = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Export to"), self.ui.folderEdit.text)

@@ -45,7 +45,6 @@ class LearnPanel(Panel):
 
     def askProgress(self) -> None:
         """Ask what is labelled so far."""
-
         asked = self.connection.client
 
         def got(labelled) -> None:
@@ -131,6 +130,7 @@ class LearnPanel(Panel):
 
         self._noneLeft = False
         self._asking = self.window.ask(work, lambda answer: self._got(answer, server), self._failed)
+        self.window.refreshSoon()
 
     def _inScene(self, imageId: str, image: NrrdImage, server: str) -> CineSequence | None:
         """The cine of that id that is here already; its pixels decide, for a server may have another folder by now."""
