@@ -116,6 +116,20 @@ class CineSequence:
         """The text by which every sequence of the browser names this frame."""
         return self.sequence.GetNthIndexValue(frame)
 
+    def indexValues(self) -> list[str]:
+        """Those of all frames: what says of a frame which one it is, also when others were removed since."""
+        return [self.indexValue(frame) for frame in range(self.numFrames)]
+
+    def numbers(self) -> dict[str, int]:
+        """By index value, the number of each frame as it is now."""
+        return {value: frame for frame, value in enumerate(self.indexValues())}
+
+    def stamp(self) -> tuple:
+        """Changes whenever frames come, go, or get other pixels."""
+        images = [self.frameNode(frame).GetImageData() for frame in range(self.numFrames)]
+        changed = [image.GetMTime() if image is not None else 0 for image in images]
+        return (*zip(self.indexValues(), changed, strict=True), self.spacing, self.pixelSizeSource)
+
     def timesMs(self) -> np.ndarray:
         """Frame times (T,), float64, in milliseconds from the first frame.
 

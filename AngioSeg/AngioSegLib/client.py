@@ -80,6 +80,8 @@ class Client:
             ServerError: one of its kinds; :class:`BadReply` when it is no AngioSeg server.
         """
         info = self._line.json("GET", "/info/")
+        if not all(_isOffer(info.get(kind, {})) for kind in ("models", "strategies", "trainers")):
+            raise BadReply(f"{self.url} lists what it offers in a form not agreed; is it another version?")
         if self.model not in info.get("models", {}):
             raise BadReply(f"{self.url} is a server without the model {self.model!r}; start it with angioseg serve")
         version = str(info.get("version", ""))
@@ -187,19 +189,27 @@ class Client:
         """A simulated cine, as :meth:`decode` gives it."""
         return self._cine(self._line.request("POST", "/angioseg/sample", json={"seed": seed}).content)
 
-    def overlay(self, sessionId: str, mask: np.ndarray) -> bytes:
+    def overlay(self, sessionId: str, mask: np.ndarray, frames: Sequence[int]) -> bytes:
         """A video (MP4) of an uploaded cine with a mask drawn on it.
 
         Args:
             sessionId: see :meth:`upload`.
             mask: (T, H, W) uint8, 1 = vessel.
+            frames: numbers of the frames that were segmented, from 0: the mask says nothing of the others.
 
         Raises:
             SessionLost: when the server forgot the cine.
+            ServerError: another of its kinds; :class:`BadReply` when the answer is no video.
         """
         query = {"session_id": sessionId}
-        files = {"mask": ("mask.nrrd", writeNrrd(NrrdImage(mask)), "application/octet-stream")}
-        return self._line.request("POST", "/angioseg/overlay", params=query, files=files).content
+        image = NrrdImage(mask, values={"annotated_frames": json.dumps([int(frame) for frame in frames])})
+        files = {"mask": ("mask.nrrd", writeNrrd(image), "application/octet-stream")}
+        response = self._line.request("POST", "/angioseg/overlay", params=query, files=files)
+        # A proxy's log-in page comes with status 200, too.
+        isVideo = response.headers.get("Content-Type", "").startswith("video/") or response.content[4:8] == b"ftyp"
+        if not isVideo:
+            raise BadReply(f"{self.url} sent no video; is there a log-in page before it?")
+        return response.content
 
     # Learning.
 
@@ -248,11 +258,15 @@ class Client:
             imageId: of the cine.
             mask: (T, H, W) uint8, 1 = vessel.
             frames: numbers of the frames that the mask labels, from 0.
+
+        Raises:
+            ServerError: one of its kinds; :class:`BadReply` when it is not the server that answered.
         """
         params = {"annotated_frames": [int(frame) for frame in frames]}
         query = {"image": imageId, "tag": "final"}
         files = {"label": ("label.nrrd", writeNrrd(NrrdImage(mask)), "application/octet-stream")}
-        self._line.request("PUT", "/datastore/label", params=query, data={"params": json.dumps(params)}, files=files)
+        # What a proxy answers in the server's place, be it a log-in page with status 200, is no JSON.
+        self._line.json("PUT", "/datastore/label", params=query, data={"params": json.dumps(params)}, files=files)
 
     def labelled(self) -> dict[str, list[int]]:
         """For each cine in the server's folder, the frames that its final label names."""
@@ -308,6 +322,10 @@ def _asNrrd(frames, timesMs, spacing, pixelSizeSource) -> bytes:
 
 def _isKeyFrame(key: object) -> bool:
     return isinstance(key, dict) and {"frame", "score", "why"} <= set(key) and type(key["frame"]) is int
+
+
+def _isOffer(offer: object) -> bool:
+    return isinstance(offer, dict) and all(isinstance(about, dict) for about in offer.values())
 
 
 def _file(data: bytes) -> tuple[str, bytes, str]:

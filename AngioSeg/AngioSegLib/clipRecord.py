@@ -1,4 +1,7 @@
-"""What the server measured in a cine, kept with its masks so that a saved scene brings it back."""
+"""What the server measured in a cine, kept with its masks so that a saved scene brings it back.
+
+Frames are kept by index value, as masks are, and have the numbers that they have now when they are read.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +11,8 @@ from AngioSegLib.segmentation import SegmentationSequence
 
 __all__ = ["ClipRecord"]
 
-_ATTRIBUTE = "AngioSeg.Measures"
+_ATTRIBUTE = "AngioSeg.Record"
+_BY_NUMBER = "AngioSeg.Measures"
 _WELL_FILLED = 0.5
 
 
@@ -20,32 +24,26 @@ class ClipRecord:
     """
 
     def __init__(self, masks: SegmentationSequence):
-        self._notes = Notes(masks.sequence, _ATTRIBUTE)
         self._cine = masks.cine
+        self._notes = Notes(masks.sequence, _ATTRIBUTE, _BY_NUMBER, self._fromNumbers)
 
     @property
     def measures(self) -> dict[int, dict[str, Any]]:
         """By frame: ``{"frame", "time_ms", "area_px", "length_px", "contrast", "sharpness"}``."""
-        return {measure["frame"]: measure for measure in self._inCine("measures")}
+        return {measure["frame"]: measure for measure in sorted(self._read("measures"), key=lambda m: m["frame"])}
 
     @property
     def keyFrames(self) -> list[dict[str, Any]]:
         """``{"frame", "score", "why"}`` each, best first."""
-        return self._inCine("keyFrames")
+        return self._read("keyFrames")
 
-    @property
-    def model(self) -> dict[str, Any]:
-        """Name, version and weights of the model that answered last."""
-        return self._notes.get().get("model", {})
-
-    def add(self, measures: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> None:
+    def add(self, measures: Sequence[Mapping[str, Any]]) -> None:
         """Note measures of frames, in place of those they had."""
-        known = {**self.measures, **{measure["frame"]: dict(measure) for measure in measures}}
-        self._keep(measures=[known[frame] for frame in sorted(known)], model=dict(model))
+        self._setMeasures({measure["frame"]: measure for measure in measures})
 
     def setKeyFrames(self, keyFrames: Sequence[Mapping[str, Any]]) -> None:
         """Note the ranked key frames."""
-        self._keep(keyFrames=[dict(keyFrame) for keyFrame in keyFrames])
+        self._keep(keyFrames=[self._noteOf(keyFrame) for keyFrame in keyFrames])
 
     def neighbour(self, frame: int, step: int) -> int | None:
         """The next (``step`` 1) or previous (-1) key frame in time, or None."""
@@ -62,15 +60,52 @@ class ClipRecord:
         """The first key frame: it ranks by how much of the vessels it shows, and then how clearly."""
         return self.keyFrames[0]["frame"] if self.keyFrames else None
 
-    def restore(self, measures: Mapping[int, Mapping[str, Any] | None], keyFrames: Sequence[Mapping[str, Any]]) -> None:
-        """Note again what was known before: measures by frame, None where there were none, and the key frames."""
-        known = {frame: measure for frame, measure in {**self.measures, **measures}.items() if measure is not None}
-        self._keep(measures=[known[frame] for frame in sorted(known)])
-        self.setKeyFrames(keyFrames)
+    @property
+    def rankedNotes(self) -> list[dict[str, Any]]:
+        """The key frames as they are kept, for :meth:`restore`."""
+        return self._notes.get().get("keyFrames", [])
 
-    def _inCine(self, name: str) -> list[dict[str, Any]]:
-        # Frames may have been removed since.
-        return [noted for noted in self._notes.get().get(name, []) if 0 <= noted["frame"] < self._cine.numFrames]
+    def restore(self, measures: Mapping[int, Mapping[str, Any] | None], rankedNotes: list[dict[str, Any]]) -> None:
+        """Note again what was known before.
+
+        Args:
+            measures: by frame; None where there were none.
+            rankedNotes: see :attr:`rankedNotes`.
+        """
+        self._setMeasures(measures)
+        self._keep(keyFrames=rankedNotes)
+
+    def _setMeasures(self, measures: Mapping[int, Mapping[str, Any] | None]) -> None:
+        kept = {noted["at"]: noted for noted in self._notes.get().get("measures", [])}
+        for frame, measure in measures.items():
+            if measure is None:
+                kept.pop(self._cine.indexValue(frame), None)
+            else:
+                kept[self._cine.indexValue(frame)] = self._noteOf({**measure, "frame": frame})
+        self._keep(measures=list(kept.values()))
+
+    def _noteOf(self, measure: Mapping[str, Any]) -> dict[str, Any]:
+        noted = {**measure, "at": self._cine.indexValue(measure["frame"])}
+        del noted["frame"]
+        return noted
+
+    def _read(self, name: str) -> list[dict[str, Any]]:
+        numbers = self._cine.numbers()
+        read = []
+        for noted in self._notes.get().get(name, []):
+            # Frames may have been removed since.
+            if noted["at"] in numbers:
+                read.append({**noted, "frame": numbers[noted["at"]]})
+                del read[-1]["at"]
+        return read
 
     def _keep(self, **values: Any) -> None:
         self._notes.set({**self._notes.get(), **values})
+
+    def _fromNumbers(self, earlier: dict[str, Any]) -> dict[str, Any]:
+        """Notes of earlier versions, with frame numbers."""
+        count = self._cine.numFrames
+        return {
+            name: [self._noteOf(noted) for noted in earlier.get(name, []) if 0 <= noted["frame"] < count]
+            for name in ("measures", "keyFrames")
+        }

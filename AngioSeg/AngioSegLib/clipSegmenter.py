@@ -17,6 +17,8 @@ from AngioSegLib.worker import Task, Worker
 
 __all__ = ["ClipSegmenter", "rangesAround"]
 
+_CHANGED = "the cine's frames were changed: segment again"
+
 
 def rangesAround(frames: Sequence[int], chunk: int, start: int) -> list[tuple[int, int]]:
     """Cut frames into ranges (first, last) of at most ``chunk`` neighbours, nearest to ``start`` first.
@@ -44,13 +46,13 @@ class ClipSegmenter:
         segmentation: where masks go.
         chunkSize: frames asked for at a time: the step of progress, and what a cancel waits for at most.
         worker: whose thread waits for the server; one of its own when not given.
+        uploaded: the cine as servers have it; one of its own when not given.
         place: what is done with each reply instead of putting all its masks into the segmentation.
         complete: called with the ranked key frames at the end of a run that was not cut short.
 
     Attributes:
-        uploaded: the cine as the server has it.
+        uploaded: the cine as servers have it.
         done, total: frames finished, frames asked for.
-        left: the frames asked for that are not finished; they stay known after a run that ended early.
         error: what ended the run early, or None.
         cancelled: whether :meth:`cancel` ended it.
         measures: by frame, what the server measured (all runs of this object).
@@ -66,6 +68,7 @@ class ClipSegmenter:
         segmentation: SegmentationSequence,
         chunkSize: int = 8,
         worker: Worker | None = None,
+        uploaded: UploadedCine | None = None,
         place: Callable[[InferReply], None] | None = None,
         complete: Callable[[list[dict[str, Any]]], None] = lambda keyFrames: None,
     ):
@@ -79,12 +82,13 @@ class ClipSegmenter:
         self._worker = worker or self._ownWorker
         self._place = place or self._placeAll
         self._complete = complete
-        self.uploaded = UploadedCine(cine)
+        self.uploaded = uploaded or UploadedCine(cine)
         self._task: Task | None = None
+        self._indexValues: list[str] = []
+        self._left: list[int] = []
         self._ranges: list[tuple[int, int]] = []
         self._threshold: float | None = None
         self.total = 0
-        self.left: list[int] = []
         self.error: AngioSegLibError | None = None
         self.cancelled = False
         self.measures: dict[int, dict[str, Any]] = {}
@@ -99,7 +103,12 @@ class ClipSegmenter:
 
     @property
     def done(self) -> int:
-        return self.total - len(self.left)
+        return self.total - len(self._left)
+
+    @property
+    def left(self) -> list[int]:
+        """The frames asked for that are not finished, also after an early end; none where the cine was changed."""
+        return list(self._left) if self._isSame() else []
 
     def start(
         self,
@@ -131,10 +140,13 @@ class ClipSegmenter:
             asked = f"frames {first} to {last}" if frames is None else f"frames {wanted}"
             raise CineUnusable(f"{asked} are not all in the cine, which has 0 to {count - 1}")
         self.uploaded.take()
+        if not self._isSame():
+            self.measures = {}
+        self._indexValues = self._cine.indexValues()
         start = self._cine.currentFrame if startFrame is None else startFrame
         self._ranges = rangesAround(wanted, self._chunkSize, start)
         self._threshold = threshold
-        self.total, self.left = len(wanted), wanted
+        self.total, self._left = len(wanted), wanted
         self.error, self.cancelled, self.keyFrames = None, False, []
         self._next()
 
@@ -198,6 +210,10 @@ class ClipSegmenter:
         with contextlib.suppress(ServerError):
             self.uploaded.forget(self._client)
 
+    def _isSame(self) -> bool:
+        """Whether frame numbers still mean what they meant when the run began."""
+        return self._cine.indexValues() == self._indexValues
+
     def _next(self) -> None:
         if self._ranges:
             first, last = self._ranges.pop(0)
@@ -206,7 +222,7 @@ class ClipSegmenter:
         else:
             inOrder = [self.measures[frame] for frame in sorted(self.measures)]
             work, onDone = lambda: self._ask(lambda id_: self._client.rank(id_, inOrder)), self._onKeyFrames
-        self._task = self._worker.ask(work, onDone, self._onError)
+        self._task = self._worker.ask(work, onDone, self._onError, self._client)
 
     # On the worker's thread: the client and the uploaded cine, never the scene.
 
@@ -226,15 +242,22 @@ class ClipSegmenter:
             # The user closed the scene, or removed the masks.
             self.cancel()
             return
+        if not self._isSame():
+            self._onError(CineUnusable(_CHANGED))
+            return
         try:
             self._place(reply)
         except AngioSegLibError as error:
             self._onError(error)
             return
+        except Exception as error:
+            # A run that neither goes on nor ends keeps all others from beginning.
+            self._onError(AngioSegLibError(f"stopped by a fault in AngioSeg: {error!r}"))
+            return
         self.measures.update({measure["frame"]: measure for measure in reply.measures})
         self.model = dict(reply.params.get("model", {}))
         self.warnings += [text for text in reply.params.get("warnings", ()) if text not in self.warnings]
-        self.left = [frame for frame in self.left if frame not in reply.frames]
+        self._left = [frame for frame in self._left if frame not in reply.frames]
         self._next()
 
     def _placeAll(self, reply: InferReply) -> None:
@@ -242,6 +265,9 @@ class ClipSegmenter:
         self._segmentation.setMask(frames, reply.mask[frames])
 
     def _onKeyFrames(self, keyFrames: list[dict[str, Any]]) -> None:
+        if not self._isSame():
+            self._onError(CineUnusable(_CHANGED))
+            return
         self.keyFrames = keyFrames
         self._task = None
         self._complete(keyFrames)

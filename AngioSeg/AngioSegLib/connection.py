@@ -29,7 +29,6 @@ class Connection(Worker):
         self.problem = ""
         self.offer: dict[str, Any] = {}
         self._connecting: Task | None = None
-        self._tried = ""
 
     @property
     def state(self) -> str:
@@ -70,14 +69,14 @@ class Connection(Worker):
             onDone()
             return
 
-        if client.url != self._tried:
-            # A server that hangs keeps nobody from another one.
+        if self.busy:
+            # A server that hangs keeps nobody from another one, nor from trying it again.
             self._beginAnew()
-        self._tried = client.url
 
         def answered(offer: dict[str, Any]) -> None:
             self._connecting = None
-            self.client, self.url, self.offer = client, client.url, offer
+            # What went wrong meanwhile was the last server's.
+            self.client, self.url, self.offer, self.problem = client, client.url, offer, ""
             onDone()
 
         def failed(error: AngioSegLibError) -> None:
@@ -87,12 +86,13 @@ class Connection(Worker):
 
         self._connecting = super().ask(client.info, answered, failed)
 
-    def ask(self, work, onDone, onError) -> Task:
-        """As :meth:`AngioSegLib.worker.Worker.ask`; an answer, or its absence, says how the server is."""
-        client = self.client
+    def ask(self, work, onDone, onError, client: Client | None = None) -> Task:
+        """As :meth:`AngioSegLib.worker.Worker.ask`; an answer, or its absence, says how the server is.
+
+        When it comes, another server than ``client`` may be connected, or none.
+        """
 
         def note(problem: str) -> None:
-            # Another server may have been chosen meanwhile, or none.
             if client is not None and self.client is client:
                 self.problem = problem
 
@@ -105,4 +105,4 @@ class Connection(Worker):
                 note(str(error))
             onError(error)
 
-        return super().ask(work, answered, failed)
+        return super().ask(work, answered, failed, client)

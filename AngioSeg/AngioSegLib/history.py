@@ -18,16 +18,16 @@ class Action:
         name: what it is called.
 
     Attributes:
-        changes: by frame, what was there before (packed mask or None, digest of the model's) and the digest after.
-        measures: by frame, what was measured there before; None where nothing was.
-        keyFrames: those before.
+        changes: by index value, what was there before (packed mask or None, what the model said) and the digest after.
+        measures: by index value, what was measured there before; None where nothing was.
+        rankedNotes: those of the key frames before.
     """
 
     def __init__(self, name: str):
         self.name = name
-        self.measures: dict[int, dict[str, Any] | None] = {}
-        self.keyFrames: list[dict[str, Any]] = []
-        self.changes: dict[int, tuple[tuple[bytes | None, str | None], str | None]] = {}
+        self.measures: dict[str, dict[str, Any] | None] = {}
+        self.rankedNotes: list[dict[str, Any]] = []
+        self.changes: dict[str, tuple[tuple[bytes | None, tuple[str | None, str]], str | None]] = {}
 
 
 class History:
@@ -67,8 +67,9 @@ class History:
         if frames and not action.changes:
             self._actions.append(action)
         for frame in frames:
-            first = action.changes[frame][0] if frame in action.changes else before[frame]
-            action.changes[frame] = (first, self._states.digest(frame))
+            value = self._masks.cine.indexValue(frame)
+            first = action.changes[value][0] if value in action.changes else before[frame]
+            action.changes[value] = (first, self._states.digest(frame))
 
     def undo(self) -> tuple[list[int], list[int]]:
         """Undo the last action, but not where the user has painted since, nor what is accepted or sent.
@@ -78,7 +79,9 @@ class History:
         """
         action = self._actions.pop()
         # A run that goes on after its undo changes masks anew.
-        changes, action.changes = action.changes, {}
+        noted, action.changes = action.changes, {}
+        numbers = self._masks.cine.numbers()
+        changes = {numbers[value]: change for value, change in noted.items() if value in numbers}
         undone = [
             frame
             for frame, (_, after) in changes.items()

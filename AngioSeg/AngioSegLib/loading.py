@@ -68,12 +68,15 @@ def forgetImageId(cine: CineSequence) -> None:
     cine.sequence.RemoveAttribute(_SERVER)
 
 
-def anonymousName(cine: CineSequence) -> str:
-    """A name for a cine made of its pixels alone: always the same, and nobody's. "cine-" and 12 hexadecimal digits."""
-    digest = hashlib.blake2b(digest_size=6)
-    for frame in range(cine.numFrames):
-        digest.update(np.ascontiguousarray(cine.frame(frame)).data)
-    return f"cine-{digest.hexdigest()}"
+def anonymousName(frames: np.ndarray) -> str:
+    """A name for a cine made of its pixels alone: always the same, and nobody's. "cine-" and 12 hexadecimal digits.
+
+    It takes a while, and is for a worker's thread.
+
+    Args:
+        frames: (T, H, W), as :meth:`~AngioSegLib.cine.CineSequence.frames` gives them.
+    """
+    return f"cine-{hashlib.blake2b(np.ascontiguousarray(frames).data, digest_size=6).hexdigest()}"
 
 
 def _text(value: str) -> str:

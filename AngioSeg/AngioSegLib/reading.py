@@ -30,6 +30,8 @@ class Reading:
 
     Attributes:
         masks, states, record, history: what is known of the cine.
+        uploaded: the cine as servers have it.
+        file: the name of the local file that it was loaded from, or "". It may name a patient: no scene keeps it.
         kept: frames of the last run that were left as the user made them.
     """
 
@@ -39,11 +41,12 @@ class Reading:
         self.states = FrameStates(self.masks)
         self.record = ClipRecord(self.masks)
         self.history = History(self.masks, self.states)
+        self.file = ""
         self.kept: list[int] = []
         self._worker = worker
         self._segmenter: ClipSegmenter | None = None
         self._client: Client | None = None
-        self._uploaded = UploadedCine(cine)
+        self.uploaded = UploadedCine(cine)
         self._mayReplace: dict[int, str | None] = {}
         self._run = Action("segmentation")
         # Its masks, packed, by digest and not by frame: an undo brings back which of them the frame had.
@@ -56,10 +59,6 @@ class Reading:
         return all(node.GetScene() is not None for node in nodes)
 
     # By the server.
-
-    def uploaded(self, client: Client) -> UploadedCine:
-        """The cine as that server has it, for what is asked of it besides segmenting."""
-        return self._segmenter.uploaded if client is self._client else self._uploaded
 
     @property
     def running(self) -> bool:
@@ -101,9 +100,9 @@ class Reading:
 
     def _start(self, client: Client, frames: Sequence[int]) -> None:
         segmenter = self._segmenter if client is self._client else self._newSegmenter(client)
+        segmenter.start(frames=frames)
         # Key frames are ranked over all that is known of the cine, and not over this run alone.
         segmenter.measures = self.record.measures
-        segmenter.start(frames=frames)
         # Not before it has started: the last one knows what is left.
         self._segmenter, self._client, self._run = segmenter, client, Action("segmentation")
 
@@ -114,6 +113,7 @@ class Reading:
             self.masks,
             _CHUNK,
             worker=self._worker,
+            uploaded=self.uploaded,
             place=self._place,
             complete=self.record.setKeyFrames,
         )
@@ -131,15 +131,16 @@ class Reading:
         self.kept += [frame for frame in reply.frames if frame not in frames]
         masks = reply.mask[frames]
         self.history.change(self._run, frames, lambda: self.masks.setMask(frames, masks))
+        model = reply.params.get("model", {})
         said = {frame: self.states.digest(frame) for frame in frames}
-        self.states.setSaidByModel(said)
+        self.states.setSaidByModel({frame: (digest, str(model.get("version", ""))) for frame, digest in said.items()})
         measured = self.record.measures
         if not self._run.measures:
-            self._run.keyFrames = self.record.keyFrames
+            self._run.rankedNotes = self.record.rankedNotes
         for frame in frames:
-            self._run.measures.setdefault(frame, measured.get(frame))
+            self._run.measures.setdefault(self.cine.indexValue(frame), measured.get(frame))
         self._fromModel.update({said[frame]: np.packbits(mask) for frame, mask in zip(frames, masks, strict=True)})
-        self.record.add(reply.measures, reply.params.get("model", {}))
+        self.record.add(reply.measures)
 
     def _given(self, frame: int) -> bool:
         return frame in self._mayReplace and self._mayReplace[frame] == self.states.digest(frame)
@@ -189,7 +190,7 @@ class Reading:
         return sorted(changed), sorted(left)
 
     def _maskFromModel(self, frame: int) -> np.ndarray | None:
-        packed = self._fromModel.get(self.states.saidByModel(frame))
+        packed = self._fromModel.get(self.states.saidByModel(frame)[0])
         if packed is None:
             return None
         rows, columns = self.masks.size
@@ -200,16 +201,20 @@ class Reading:
         action = self.history.lastAction
         undone, left = self.history.undo()
         if action.measures:
-            before = {frame: action.measures.get(frame) for frame in undone}
+            before = {frame: action.measures.get(self.cine.indexValue(frame)) for frame in undone}
             # Ranked with what is left, they would be others.
-            self.record.restore(before, [] if left else action.keyFrames)
+            self.record.restore(before, [] if left else action.rankedNotes)
             action.measures = {}
         return undone, left
 
-    def toSend(self) -> tuple[np.ndarray, list[int], dict[int, str]]:
-        """The accepted frames that the server does not have: (mask (T, H, W), their numbers, their digests)."""
+    def toSend(self) -> tuple[np.ndarray, list[int], dict[str, str]]:
+        """The accepted frames that no server has.
+
+        Returns:
+            (mask (T, H, W), their numbers, by index value the digests of their masks).
+        """
         frames = self.states.unsent()
         mask = np.zeros((self.cine.numFrames, *self.masks.size), np.uint8)
         for frame in frames:
             mask[frame] = self.masks.maskOf(frame)
-        return mask, frames, {frame: self.states.digest(frame) for frame in frames}
+        return mask, frames, {self.cine.indexValue(frame): self.states.digest(frame) for frame in frames}

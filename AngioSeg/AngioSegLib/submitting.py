@@ -1,5 +1,6 @@
 """Accepted masks on their way to the server."""
 
+import threading
 from itertools import count
 
 from AngioSegLib.client import Client
@@ -10,6 +11,8 @@ from AngioSegLib.reading import Reading
 __all__ = ["Submission"]
 
 _numbers = count()
+# The server keeps what comes last: nothing overtakes what hangs, in another thread after a new connection.
+_inTurn = threading.Lock()
 
 _ANOTHER_CINE = 409
 
@@ -24,19 +27,17 @@ class Submission:
     Attributes:
         server: as given.
         frames: the numbers of the frames sent.
-        digests: of their masks.
+        digests: of their masks, by index value: numbers may be others when they are sent.
         number: counts up: the server keeps what comes last.
     """
 
     def __init__(self, reading: Reading, server: str):
-        cine = reading.cine
         # First, so that a cine that lost an image is told as that.
-        self._pixels = cine.frames(), cine.timesMs(), cine.spacing, cine.pixelSizeSource
+        self._pixels = reading.uploaded.take()
         self._mask, self.frames, self.digests = reading.toSend()
         self.number = next(_numbers)
         self.server = server
-        self._imageId = imageIdOn(cine, server)
-        self._anonymous = anonymousName(cine)
+        self._imageId = imageIdOn(reading.cine, server)
 
     def send(self, client: Client) -> None:
         """Send it; on a worker's thread.
@@ -48,10 +49,12 @@ class Submission:
             ServerError: one of its kinds.
         """
         imageId = self._imageId if client.url == self.server else ""
-        try:
-            imageId = client.saveImage(imageId or self._anonymous, *self._pixels)
-        except RequestRefused as refused:
-            if not imageId or refused.status != _ANOTHER_CINE:
-                raise
-            imageId = client.saveImage(self._anonymous, *self._pixels)
-        client.saveLabel(imageId, self._mask, self.frames)
+        anonymous = anonymousName(self._pixels[0])
+        with _inTurn:
+            try:
+                imageId = client.saveImage(imageId or anonymous, *self._pixels)
+            except RequestRefused as refused:
+                if not imageId or refused.status != _ANOTHER_CINE:
+                    raise
+                imageId = client.saveImage(anonymous, *self._pixels)
+            client.saveLabel(imageId, self._mask, self.frames)

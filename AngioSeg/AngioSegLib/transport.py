@@ -8,9 +8,20 @@ from urllib.parse import urlsplit
 
 import requests
 
-from AngioSegLib.errors import BadReply, RequestRefused, ServerAbsent, ServerTimeout, SessionLost, TokenRefused
+from AngioSegLib.errors import (
+    BadReply,
+    RequestRefused,
+    ServerAbsent,
+    ServerError,
+    ServerTimeout,
+    SessionLost,
+    TokenRefused,
+)
 
 __all__ = ["Transport"]
+
+_GATEWAY = (502, 503, 504)
+"""What a proxy answers when the server behind it does not. The server's own answers of these come with a reason."""
 
 
 class Transport:
@@ -75,16 +86,21 @@ class Transport:
             raise ServerAbsent(
                 f"nobody answers at {self.url}, or the line broke; start the server, or correct the address"
             ) from error
+        except ValueError as error:
+            # urllib3's own, of a host such as a..b, which requests lets through.
+            raise ServerAbsent(_noAddress(self.url)) from error
         if response.status_code >= 300:
             raise self._refusal(response, path)
         return response
 
-    def _refusal(self, response: requests.Response, path: str) -> RequestRefused:
+    def _refusal(self, response: requests.Response, path: str) -> ServerError:
         status = response.status_code
         try:
             detail = str(response.json()["detail"])
         except (ValueError, KeyError, TypeError):
             detail = response.reason or "no reason given"
+            if status in _GATEWAY:
+                return ServerAbsent(f"{self.url} does not answer now ({status}: {detail}); try again in a moment")
         message = f"{self.url} refused ({status}): {' '.join(detail.split())}"
         if status == 401:
             given = "this one is wrong" if self._token else "none is given"
@@ -119,6 +135,10 @@ class Transport:
         return request
 
 
+def _noAddress(url: str) -> str:
+    return f"{url!r} is no server address; write it like http://127.0.0.1:8000"
+
+
 def _host(url: str) -> str:
     """The host of a server's address.
 
@@ -132,5 +152,5 @@ def _host(url: str) -> str:
     except ValueError:
         usable = False
     if not usable or not parts.hostname:
-        raise ServerAbsent(f"{url!r} is no server address; write it like http://127.0.0.1:8000")
+        raise ServerAbsent(_noAddress(url))
     return parts.hostname

@@ -1,11 +1,12 @@
-"""A cine on the server: uploaded once, and again when the server forgot it."""
+"""A cine on servers: uploaded once to each, and again when that server forgot it or the cine has changed."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from AngioSegLib.cine import CineSequence
 from AngioSegLib.client import Client
-from AngioSegLib.errors import SessionLost
+from AngioSegLib.errors import ServerError, SessionLost
 
 __all__ = ["UploadedCine"]
 
@@ -19,22 +20,32 @@ class UploadedCine:
 
     def __init__(self, cine: CineSequence):
         self._cine = cine
+        self._stamp: tuple = ()
         self._pixels: tuple | None = None
-        self._sessionId: str | None = None
+        # By server, the pixels that it has and its name for them.
+        self._sessions: dict[Client, tuple[tuple, str]] = {}
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(T, H, W) of what :meth:`take` took."""
         return self._pixels[0].shape
 
-    def take(self) -> None:
-        """Copy the cine as it is now. Main thread only.
+    def take(self) -> tuple:
+        """Copy the cine as it is now, where it has changed since the last time. Main thread only.
+
+        Returns:
+            What :meth:`~AngioSegLib.client.Client.upload` takes: frames (T, H, W), their times, spacing and its source.
+            Not to be changed.
 
         Raises:
             CineUnusable: when its pixels cannot be sent.
         """
-        cine = self._cine
-        self._pixels = (cine.frames(), cine.timesMs(), cine.spacing, cine.pixelSizeSource)
+        stamp = self._cine.stamp()
+        if stamp != self._stamp:
+            cine = self._cine
+            self._pixels = (cine.frames(), cine.timesMs(), cine.spacing, cine.pixelSizeSource)
+            self._stamp = stamp
+        return self._pixels
 
     def ask(self, client: Client, ask: Callable[[str], Any]) -> Any:
         """What ``ask`` returns for the id of the cine's session; uploads the cine when the server has it not.
@@ -43,20 +54,26 @@ class UploadedCine:
             SessionLost: when the server forgot it again at once.
             ServerError: another of its kinds.
         """
-        if self._sessionId is not None:
+        pixels = self._pixels
+        known, sessionId = self._sessions.get(client, (None, ""))
+        if known is pixels:
             try:
-                return ask(self._sessionId)
+                return ask(sessionId)
             except SessionLost:
                 pass
-        self._sessionId = client.upload(*self._pixels)
-        return ask(self._sessionId)
+        elif sessionId:
+            with contextlib.suppress(ServerError):
+                self.forget(client)
+        sessionId = client.upload(*pixels)
+        self._sessions[client] = (pixels, sessionId)
+        return ask(sessionId)
 
     def forget(self, client: Client) -> None:
-        """Let the server forget it.
+        """Let a server forget it.
 
         Raises:
             ServerError: one of its kinds.
         """
-        sessionId, self._sessionId = self._sessionId, None
-        if sessionId is not None:
+        _pixels, sessionId = self._sessions.pop(client, (None, ""))
+        if sessionId:
             client.deleteSession(sessionId)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from AngioSegLib.client import Client
 from AngioSegLib.errors import AngioSegLibError
 
 __all__ = ["Task", "Worker"]
@@ -47,7 +48,11 @@ class Worker:
         return self.pending > 0
 
     def ask(
-        self, work: Callable[[], Any], onDone: Callable[[Any], None], onError: Callable[[AngioSegLibError], None]
+        self,
+        work: Callable[[], Any],
+        onDone: Callable[[Any], None],
+        onError: Callable[[AngioSegLibError], None],
+        client: Client | None = None,
     ) -> Task:
         """Have something done; returns at once.
 
@@ -55,6 +60,7 @@ class Worker:
             work: runs on the thread; touches no scene and no widget.
             onDone: gets what it returned.
             onError: gets what it raised; what is no :class:`AngioSegLibError` is a fault, and told as one.
+            client: the server that is asked, for those who watch how it is.
         """
         task = Task(work, onDone, onError)
         self.pending += 1

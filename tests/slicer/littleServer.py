@@ -81,8 +81,10 @@ class LittleServer:
         cines: by id, the cines of its folder.
         samples: what it answers when asked what to label next, one after the other.
         labels: what was submitted: (id, frames listed, mask).
+        drawn: what it was given to draw a video of: (frames listed, mask).
         training: what it says of its training.
         token: what requests must carry, or "".
+        version: of its model.
         sessions: what it has not forgotten.
         rude: when set, called with (handler, method, path); answering itself it returns True.
     """
@@ -95,8 +97,10 @@ class LittleServer:
         self.cines: dict[str, NrrdImage] = {}
         self.samples: list[dict] = []
         self.labels: list[tuple[str, list[int], np.ndarray]] = []
+        self.drawn: list[tuple[list[int], np.ndarray]] = []
         self.training: dict | None = None
         self.token = ""
+        self.version = "0"
         self.rude: Callable | None = None
         server = self
 
@@ -198,7 +202,9 @@ class LittleServer:
             self.json(handler, 404, {"detail": "Unknown or expired session. Upload the cine again."})
         elif path == "/angioseg/overlay":
             known = self.sessions[query["session_id"]].array
-            assert readNrrd(parts["mask"][1]).array.shape == known.shape
+            mask = readNrrd(parts["mask"][1])
+            assert mask.array.shape == known.shape
+            self.drawn.append((json.loads(mask.values["annotated_frames"]), mask.array))
             self.answer(handler, 200, b"a video", "video/mp4")
         elif path == "/angioseg/cine":
             self.answer(handler, 200, writeNrrd(self.cines[query["image"]]))
@@ -248,7 +254,7 @@ class LittleServer:
         reply = {
             "frames": asked,
             "measures": [measured(frame, mask[frame]) for frame in asked],
-            "model": {"name": "angioseg", "version": "0", "weights": "0"},
+            "model": {"name": "angioseg", "version": self.version, "weights": "0"},
             "warnings": ["it is a test"],
         }
         parts = multipart(

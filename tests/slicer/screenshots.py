@@ -115,6 +115,7 @@ def tell(host, running, out: Path, studies: Path, folder: str, clips) -> None:
     ui.exportSection.collapsed = False
     ui.folderEdit.text = str(Path(folder, "out"))
     host.press("exportTableButton")
+    host.idle()
     ui.folderEdit.text = "/home/reader/angio"
     shot("11-export", "exportSection")
     ui.exportSection.collapsed = True

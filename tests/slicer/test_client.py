@@ -19,6 +19,7 @@ from AngioSegLib.errors import (
 )
 from AngioSegLib.multipart import parseMultipart
 from AngioSegLib.nrrd import NrrdImage, writeNrrd
+from littleServer import INFO
 
 FRAMES = np.random.default_rng(0).integers(0, 4000, (5, 6, 8), np.uint16)
 TIMES = np.arange(5) * 66.7
@@ -92,7 +93,7 @@ ASK = {
     "delete": lambda client: client.deleteSession("session-1"),
     "decode": lambda client: client.decode(b"bytes", "run.dcm"),
     "sample": lambda client: client.sample(3),
-    "overlay": lambda client: client.overlay("session-1", np.zeros((5, 6, 8), np.uint8)),
+    "overlay": lambda client: client.overlay("session-1", np.zeros((5, 6, 8), np.uint8), [1]),
     "next sample": lambda client: client.nextSample("first"),
     "image": lambda client: client.image("a"),
     "save image": lambda client: client.saveImage("a", FRAMES, TIMES),
@@ -205,6 +206,39 @@ def test_the_server_says_no(client, server, ask, status, body, says):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
+@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("page", [b"<html>oops</html>", b"", b"[]"])
+def test_a_gateway_whose_server_does_not_answer(client, server, ask, status, page):
+    server.rude = lambda handler, *_: server.answer(handler, status, page) or True
+    with pytest.raises(ServerAbsent, match=f"does not answer now \\({status}: ") as caught:
+        ask(client)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["a..b", ".example", "a" * 70 + ".com"])
+def test_hosts_that_are_none(host):
+    with pytest.raises(ServerAbsent, match=r"no server address|nobody answers") as caught:
+        Client(f"http://{host}").info()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        {"models": None},
+        {"models": ["angioseg"]},
+        {"strategies": ["first"]},
+        {"strategies": {"first": None}},
+        {"trainers": None},
+    ],
+)
+def test_an_offer_in_another_form(client, server, offer):
+    server.rude = lambda handler, *_: server.json(handler, 200, {**INFO, **offer}) or True
+    with pytest.raises(BadReply, match="is it another version"):
+        client.info()
+
+
 @pytest.mark.parametrize("ask", ["infer", "rank", "overlay"])
 def test_a_session_the_server_forgot(client, ask):
     with pytest.raises(SessionLost, match="Upload the cine again"):
@@ -292,6 +326,28 @@ def test_a_label_is_sent_with_its_list(client, server):
     np.testing.assert_array_equal(labelled, mask)
     assert client.labelled() == {"a": [1, 3]}
     np.testing.assert_array_equal(client.image("a").array, FRAMES)
+
+
+@pytest.mark.parametrize("ask", ["save label", "save image", "overlay", "upload", "labelled", "info"])
+@pytest.mark.parametrize("page", [b"<html>Please log in</html>", b""])
+def test_a_log_in_page_in_the_servers_place_is_no_answer(client, server, ask, page):
+    server.rude = lambda handler, *_: server.answer(handler, 200, page, "text/html") or True
+    with pytest.raises(BadReply):
+        ASK[ask](client)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"), [("video/mp4", b"anything"), ("application/octet-stream", b"\0\0\0\x20ftypisom")]
+)
+def test_a_video_is_told_by_its_type_or_its_bytes(client, server, kind, data):
+    server.rude = lambda handler, *_: server.answer(handler, 200, data, kind) or True
+    assert ASK["overlay"](client) == data
+
+
+def test_a_video_is_asked_for_with_the_list_of_the_segmented_frames(client, server):
+    session = client.upload(FRAMES, TIMES)
+    client.overlay(session, np.zeros(FRAMES.shape, np.uint8), [np.int64(2), 3])
+    assert [frames for frames, _ in server.drawn] == [[2, 3]]
 
 
 def test_a_token_is_sent_as_a_bearer_token(server):

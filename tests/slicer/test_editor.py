@@ -201,6 +201,7 @@ def test_a_scene_that_is_exported_while_subtracted_shows_its_cine(cine, connecte
     connected.ui.subtractionCheck.checked = True
     subtracted = background(connected)
     connected.press("exportSceneButton")
+    connected.idle()
     with zipfile.ZipFile(tmp_path / f"{connected.ui.nameEdit.text}.mrb") as scene:
         name = min((name for name in scene.namelist() if name.endswith(".mrml")), key=len)
         assert f'references="backgroundVolume:{cine.proxy.GetID()};' in scene.read(name).decode()

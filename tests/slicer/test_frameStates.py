@@ -24,10 +24,11 @@ def mask(seed: int) -> np.ndarray:
 def test_states_follow_the_masks_themselves(masks):
     states = FrameStates(masks)
     masks.setMask([1, 2, 3], np.stack([mask(1), mask(2), mask(3)]))
-    states.setSaidByModel({frame: states.digest(frame) for frame in (1, 2)})
+    states.setSaidByModel({frame: (states.digest(frame), "1") for frame in (1, 2)})
     assert states.all() == ["none", "model", "model", "corrected", "none"]
     states.accept([1, 3])
-    states.setSent({3: states.digest(3)})
+    states.setSent({masks.cine.indexValue(3): states.digest(3)}, "http://a")
+    assert [states.sentTo(frame) for frame in (1, 3)] == ["", "http://a"]
     assert states.all() == ["none", "accepted", "model", "sent", "none"]
     assert states.unsent() == [1]
     # A change takes back what was said of the mask before, and the mask before gives it back.
@@ -45,10 +46,10 @@ def test_what_was_sent_is_what_was_there_when_it_was_sent(masks):
     states = FrameStates(masks)
     masks.setMask([0], mask(0)[None])
     states.accept([0])
-    digests = {0: states.digest(0)}
+    digests = {masks.cine.indexValue(0): states.digest(0)}
     masks.setMask([0], mask(1)[None])  # while it is on its way
     states.accept([0])
-    states.setSent(digests)
+    states.setSent(digests, "http://a")
     assert states.of(0) == "accepted"
 
 
@@ -56,9 +57,9 @@ def test_what_was_taken_back_while_it_was_on_its_way_is_not_accepted(masks):
     states = FrameStates(masks)
     masks.setMask([0, 1], np.stack([mask(0), mask(1)]))
     states.accept([0, 1])
-    digests = {frame: states.digest(frame) for frame in (0, 1)}
+    digests = {masks.cine.indexValue(frame): states.digest(frame) for frame in (0, 1)}
     states.takeBack([0])
-    states.setSent(digests)
+    states.setSent(digests, "http://a")
     assert states.all()[:2] == ["corrected", "sent"]
 
 
@@ -66,10 +67,10 @@ def test_undo_gives_back_masks_their_absence_and_their_states(masks):
     states = FrameStates(masks)
     history = History(masks, states)
     masks.setMask([1], mask(1)[None])
-    states.setSaidByModel({1: states.digest(1)})
+    states.setSaidByModel({1: (states.digest(1), "1")})
     one, two = Action("one"), Action("two")
     history.change(one, [1, 2], lambda: masks.setMask([1, 2], np.stack([mask(4), mask(5)])))
-    states.setSaidByModel({1: states.digest(1), 2: states.digest(2)})
+    states.setSaidByModel({1: (states.digest(1), "2"), 2: (states.digest(2), "2")})
     history.change(two, [2], lambda: masks.setMask([2], mask(6)[None]))
     history.change(two, [2], lambda: masks.setMask([2], mask(7)[None]))
     assert history.last == "two"
@@ -79,6 +80,7 @@ def test_undo_gives_back_masks_their_absence_and_their_states(masks):
     assert history.undo() == ([1, 2], [])
     np.testing.assert_array_equal(masks.maskOf(1), mask(1))
     assert states.all() == ["none", "model", "none", "none", "none"]
+    assert states.saidByModel(1) == (states.digest(1), "1")
     assert history.last == ""
 
 
@@ -91,18 +93,12 @@ MEASURES = [
 
 def test_the_record_names_the_clearest_of_the_well_filled_frames_and_the_neighbours(masks):
     record = ClipRecord(masks)
-    assert (record.measures, record.keyFrames, record.model, record.clearest(), record.mostComplete()) == (
-        {},
-        [],
-        {},
-        None,
-        None,
-    )
-    record.add(MEASURES[:2], {"version": "1"})
-    record.add(MEASURES[2:], {"version": "2"})
+    assert (record.measures, record.keyFrames, record.clearest(), record.mostComplete()) == ({}, [], None, None)
+    record.add(MEASURES[2:])
+    record.add(MEASURES[:2])
     record.setKeyFrames([{"frame": 4, "score": 1.0, "why": "."}, {"frame": 2, "score": 0.5, "why": "."}])
     assert [record.measures[frame] for frame in (0, 2, 4)] == MEASURES
-    assert record.model == {"version": "2"}
+    assert list(record.measures) == [0, 2, 4]
     assert (record.mostComplete(), record.clearest()) == (4, 2)
     assert [record.neighbour(frame, 1) for frame in range(5)] == [2, 2, 4, 4, None]
     assert [record.neighbour(frame, -1) for frame in range(5)] == [None, None, None, 2, 2]

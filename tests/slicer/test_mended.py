@@ -199,7 +199,7 @@ def test_a_run_that_cannot_begin_on_another_server_leaves_go_on_what_it_needs(ha
     connected.idle()
     left = reading(connected).left
     with monkeypatch.context() as patch:
-        patch.setattr(reading(connected).cine, "frames", lambda: (_ for _ in ()).throw(CineUnusable("no pixels")))
+        patch.setattr(reading(connected).cine, "stamp", lambda: (_ for _ in ()).throw(CineUnusable("no pixels")))
         connected.press("goOnButton")
     assert "no pixels" in connected.ui.nextStepLabel.text
     assert reading(connected).left == left

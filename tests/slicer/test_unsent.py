@@ -167,6 +167,20 @@ def test_another_cine_under_a_known_id_of_the_same_server_is_shown(connected, se
     assert len(connected.ui.cineSelector.names()) == 2
 
 
+def test_what_is_not_sent_of_other_cines_is_seen(accepted, cine, connected, makeCine):
+    makeCine(4, name="run 2")
+    connected.ui.cineSelector.choose("run 2")
+    connected.look()
+    assert connected.ui.unsentLabel.text.endswith("In other cines, not sent: 1 frames.")
+    connected.widget.window.chooseNode(None)
+    assert connected.ui.unsentLabel.text == "In other cines, not sent: 1 frames."
+    connected.widget.window.choose(cine)
+    connected.press("submitButton")
+    connected.idle()
+    connected.ui.cineSelector.choose("run 2")
+    assert "In other cines" not in connected.ui.unsentLabel.text
+
+
 @pytest.mark.parametrize("status", [400, 403, 507])
 def test_only_another_cine_of_that_name_makes_a_second_try(connected, server, status):
     server.cines = {"run1": cineImage(1)}

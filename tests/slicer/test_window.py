@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 import slicer
+from AngioSegLib.loading import anonymousName
 from AngioSegLib.scene import saveScene
 from host import reading, says, useProperties
 from littleServer import bright, cineImage
@@ -301,7 +302,7 @@ def test_accepted_frames_are_sent_with_their_list_and_shown_as_sent(cine, connec
     connected.press("submitButton")
     connected.idle()
     (imageId, frames, mask) = server.labels[0]
-    assert (imageId, frames) == (connected.ui.nameEdit.text, [2, 7])
+    assert (imageId, frames) == (anonymousName(cine.frames()), [2, 7])
     assert imageId.startswith("cine-")
     np.testing.assert_array_equal(mask[[2, 7]], bright(cine.frames())[[2, 7]])
     assert not mask[[0, 1, 3, 4, 5, 6, 8, 9]].any()
@@ -530,12 +531,11 @@ def test_exports_name_nobody(connected, makeCine, tmp_path, server):
     assert cine.name == "DOE^JANE"
 
 
-@pytest.mark.parametrize(("name", "words"), [("", "cannot be a file's name"), ("../up", "cannot be a file's name")])
-def test_names_that_are_none_are_refused(cine, connected, tmp_path, name, words):
+def test_a_name_that_is_none_is_refused(cine, connected, tmp_path):
     segmentAll(connected)
-    connected.ui.folderEdit.text, connected.ui.nameEdit.text = str(tmp_path), name
+    connected.ui.folderEdit.text, connected.ui.nameEdit.text = str(tmp_path), "../up"
     connected.press("exportTableButton")
-    says(connected, words)
+    says(connected, "cannot be a file's name")
     assert not list(tmp_path.glob("*.csv"))
 
 
@@ -561,6 +561,22 @@ def test_files_and_the_sample_are_read_by_the_server(connected, server, tmp_path
     connected.press("sampleButton")
     connected.idle()
     assert connected.ui.cineSelector.names() == ["LAO 30 CRA 20", "LAO 30 CRA 20_1", "a cine"]
+
+
+def test_files_of_one_name_are_told_apart_by_their_own(connected, tmp_path):
+    from AngioSegLib.nrrd import writeNrrd
+
+    for seed, name in enumerate(("meier.nrrd", "huber.nrrd")):
+        (tmp_path / name).write_bytes(writeNrrd(cineImage(seed, name="LAO 30 CRA 20")))
+        connected.dialogs.foresee("Load a cine", str(tmp_path / name))
+        connected.press("loadButton")
+        connected.idle()
+        assert connected.ui.cineLabel.text.endswith(f"; from {name}.")
+    connected.ui.cineSelector.choose("LAO 30 CRA 20")
+    assert connected.ui.cineLabel.text.endswith("; from meier.nrrd.")
+    # It may name a patient.
+    path = saveScene(slicer.mrmlScene, tmp_path / "saved")
+    assert "meier" not in path.read_text()
 
 
 def test_a_file_dropped_on_the_section_is_loaded(connected, server, tmp_path):
@@ -629,7 +645,7 @@ def test_a_saved_scene_brings_everything_back(cine, connected, tmp_path):
     cine.goTo(5)
     before = reading(connected)
     kept = (cine.frames(), cine.timesMs(), before.masks.mask(), before.states.all())
-    record = (before.record.measures, before.record.keyFrames, before.record.model)
+    record = (before.record.measures, before.record.keyFrames)
     path = saveScene(slicer.mrmlScene, tmp_path / "saved")
     slicer.mrmlScene.Clear()
     connected.turn()
@@ -642,7 +658,7 @@ def test_a_saved_scene_brings_everything_back(cine, connected, tmp_path):
     assert after is not before
     for old, new in zip(kept, (after.cine.frames(), after.cine.timesMs(), after.masks.mask(), after.states.all())):
         np.testing.assert_array_equal(old, new)
-    assert (after.record.measures, after.record.keyFrames, after.record.model) == record
+    assert (after.record.measures, after.record.keyFrames) == record
     assert after.cine.currentFrame == 5
     assert states(connected)[3:8] == ["sent", "model", "sent", "model", "corrected"]
     ui = connected.ui
@@ -664,6 +680,7 @@ def test_the_scene_is_exported_as_one_file(cine, connected, tmp_path):
 
     connected.ui.folderEdit.text = str(tmp_path)
     connected.press("exportSceneButton")
+    connected.idle()
     path = tmp_path / f"{connected.ui.nameEdit.text}.mrb"
     assert any(name.endswith(".mrml") for name in zipfile.ZipFile(path).namelist())
 
@@ -710,3 +727,56 @@ def test_no_key_is_wanted_by_two(connected):
     keys = [shortcut.key.toString() for shortcut in connected.main.findChildren(qt.QShortcut)]
     assert set(EDITOR_KEYS) < set(keys)
     assert len(set(keys)) == len(keys)
+
+
+def test_the_model_that_made_the_mask_on_screen_is_named(cine, connected, server, monkeypatch):
+    label = connected.ui.frameStateLabel
+    segmentAll(connected)
+    monkeypatch.setattr(server, "version", "7")
+    monkeypatch.setattr("littleServer.bright", lambda frames: 1 - bright(frames))
+    goTo(connected, 8)
+    connected.press("thisFrameButton")
+    connected.idle()
+    assert label.text == "Frame 8: the mask of model 7, not accepted."
+    goTo(connected, 3)
+    assert label.text == "Frame 3: the mask of model 0, not accepted."
+    connected.press("undoButton")
+    goTo(connected, 8)
+    assert label.text == "Frame 8: the mask of model 0, not accepted."
+
+
+def test_what_a_log_in_page_answered_is_not_sent(cine, connected, server, tmp_path):
+    connected.press("thisFrameButton")
+    connected.idle()
+    connected.press("acceptButton")
+    page = b"<html>Please log in</html>"
+    server.rude = lambda handler, method, path: (
+        server.answer(handler, 200, page, "text/html") or True
+        if path in ("/datastore/label", "/angioseg/overlay")
+        else None
+    )
+    connected.press("submitButton")
+    connected.idle()
+    says(connected, "Not sent, and still here:")
+    assert states(connected)[0] == "accepted"
+    connected.ui.folderEdit.text = str(tmp_path)
+    connected.press("exportVideoButton")
+    connected.idle()
+    says(connected, "sent no video; is there a log-in page before it?")
+    assert not list(tmp_path.glob("*.mp4"))
+    server.rude = None
+    connected.press("exportVideoButton")
+    connected.idle()
+    assert [frames for frames, _ in server.drawn] == [[0]]
+
+
+def test_a_frame_that_another_server_has_says_so(cine, connected, server, makeServer):
+    connected.press("thisFrameButton")
+    connected.idle()
+    connected.press("acceptButton")
+    connected.press("submitButton")
+    connected.idle()
+    connected.connect(makeServer().url)
+    assert connected.ui.frameStateLabel.text == f"Frame 0: accepted, and sent to {server.url}."
+    connected.connect(server.url)
+    assert connected.ui.frameStateLabel.text == "Frame 0: accepted and sent."

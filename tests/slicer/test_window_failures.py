@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import slicer
 from AngioSegLib.client import Client
+from AngioSegLib.loading import anonymousName
 from host import reading, says, useProperties
 from littleServer import INFO, bright, cineImage
 
@@ -34,6 +35,7 @@ def test_an_address_that_is_none(host, address):
         ({**INFO, "version": "0.2.0"}, "is AngioSeg 0.2.0; this module speaks 0.1: update one of them"),
         ({**INFO, "version": "9.0"}, "is AngioSeg 9.0"),
         ({**INFO, "models": {"spleen": {}}}, "is a server without the model 'angioseg'"),
+        ({**INFO, "strategies": ["first"]}, "lists what it offers in a form not agreed; is it another version?"),
         ([], "is no AngioSeg server"),
     ],
 )
@@ -44,6 +46,15 @@ def test_another_version_and_another_program(host, server, info, words):
     host.idle()
     assert words in host.ui.serverStateLabel.text
     assert host.why("sampleButton").endswith("connect first.")
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_gateway_whose_server_does_not_answer(cine, connected, server, status):
+    server.rude = lambda handler, *_: server.answer(handler, status, b"<html>", "text/html") or True
+    connected.press("thisFrameButton")
+    connected.idle()
+    assert connected.ui.serverStateLabel.text.startswith("✕ Not reached")
+    assert f"does not answer now ({status}: " in connected.ui.serverStateLabel.text
 
 
 def test_a_server_that_dies_in_the_middle_and_comes_back(half, cine, connected, server):
@@ -207,6 +218,7 @@ def test_a_folder_that_cannot_be_written(cine, connected, tmp_path):
     connected.ui.folderEdit.text = str(tmp_path / "file")
     for name in ("exportTableButton", "exportSceneButton"):
         connected.press(name)
+        connected.idle()
         says(connected, "cannot be written to")
     assert (tmp_path / "file").read_text() == "in the way"
 
@@ -275,7 +287,7 @@ def accepted(cine, connected):
     connected.press("thisFrameButton")
     connected.idle()
     connected.press("acceptButton")
-    return reading(connected).masks.maskOf(0), connected.ui.nameEdit.text
+    return reading(connected).masks.maskOf(0), anonymousName(cine.frames())
 
 
 @pytest.mark.parametrize("connectedThen", [True, False])

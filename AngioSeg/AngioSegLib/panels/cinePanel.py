@@ -46,22 +46,22 @@ class CinePanel(Panel):
 
     def load(self, path: str) -> None:
         """Have a file, or a folder of frames, read by the server and put into the scene."""
-        client, name = self.connection.client, Path(path).name
+        name = Path(path).name
         ending = f"{name}.zip" if os.path.isdir(path) else name
 
         def loaded(image) -> None:
             self._remember(path)
-            self._onLoaded(image)
+            self._onLoaded(image, name)
 
         # A folder of many frames takes a while to read, too.
-        self.window.ask(lambda: client.decode(fileToDecode(path), ending), loaded)
+        self.window.ask(lambda client: client.decode(fileToDecode(path), ending), loaded)
         self.window.say(_("Reading {name} ...").format(name=name))
 
     def loadSample(self) -> None:
         """Have a cine simulated, another one each time."""
-        client, seed = self.connection.client, self._sampleSeed
+        seed = self._sampleSeed
         self._sampleSeed += 1
-        self.window.ask(lambda: client.sample(seed), self._onLoaded)
+        self.window.ask(lambda client: client.sample(seed), self._onLoaded)
         self.window.say(_("Simulating a cine ..."))
 
     def refresh(self) -> None:
@@ -92,13 +92,18 @@ class CinePanel(Panel):
         parts.append(_pixelSize(cine))
         if cine.partners:
             parts.append(_("biplane with {name}").format(name=", ".join(cine.partners)))
+        if self.reading.file:
+            parts.append(_("from {file}").format(file=self.reading.file))
         return "; ".join(parts) + "."
 
-    def _onLoaded(self, image) -> None:
+    def _onLoaded(self, image, file: str = "") -> None:
         cine = cineFromNrrd(image)
         setWindow(cine)
         self.window.message = ""
         self.window.choose(cine)
+        if self.reading is not None:
+            self.reading.file = file
+        self.window.refreshSoon()
 
     def _onNode(self, node) -> None:
         if node is not (self.reading.cine.proxy if self.reading else None):

@@ -131,13 +131,13 @@ class CorrectPanel(Panel):
         return None if underWay else submission
 
     def _send(self, submission: Submission, reading: Reading | None = None, then=lambda: None) -> None:
-        client, sending = self.connection.client, (submission, reading)
+        server, sending = self.connection.url, (submission, reading)
         self._sending.append(sending)
 
         def sent(_nothing) -> None:
             self._sending.remove(sending)
             if reading is not None and reading.inScene:
-                reading.states.setSent(submission.digests)
+                reading.states.setSent(submission.digests, server)
             frames = ", ".join(map(str, submission.frames))
             self.window.say(_("Sent: frames {frames}.").format(frames=frames))
             self.window.learn.askProgress()
@@ -152,7 +152,7 @@ class CorrectPanel(Panel):
                 text = _("Not sent, and kept until Slicer is closed: {error}. Connect, and press Submit.")
             self.window.say(text.format(error=str(error).rstrip(".")))
 
-        self.window.ask(lambda: submission.send(client), sent, failed)
+        self.window.ask(submission.send, sent, failed)
 
     def onCine(self) -> None:
         reading = self.reading
@@ -225,8 +225,8 @@ class CorrectPanel(Panel):
     def _stateText(self, state: str) -> str:
         if self.reading is None:
             return ""
-        frame = self.reading.cine.currentFrame
-        version = self.reading.record.model.get("version", "")
+        frame, states = self.reading.cine.currentFrame, self.reading.states
+        version, server = states.saidByModel(frame)[1], states.sentTo(frame)
         text = {
             "none": _("Frame {frame}: not segmented."),
             "model": _("Frame {frame}: the mask of model {version}, not accepted."),
@@ -234,10 +234,15 @@ class CorrectPanel(Panel):
             "accepted": _("Frame {frame}: accepted, not sent."),
             "sent": _("Frame {frame}: accepted and sent."),
         }[state]
-        return text.format(frame=frame, version=version)
+        if state == "sent" and server not in ("", self.connection.url):
+            text = _("Frame {frame}: accepted, and sent to {server}.")
+        return text.format(frame=frame, version=version or _("of unknown version"), server=server)
 
     def _unsentText(self, unsent: list[int]) -> str:
         kept = _("Of cines that were closed, not sent: {count} frames.").format(count=self.kept) if self._kept else ""
+        others = sum(len(r.states.unsent()) for r in self.window.readings() if r is not self.reading)
+        if others:
+            kept = " ".join(filter(None, (_("In other cines, not sent: {count} frames.").format(count=others), kept)))
         if self.reading is None:
             return kept
         states = self.reading.states.all()

@@ -5,10 +5,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from AngioSegLib.cine import CineSequence
+from AngioSegLib.client import Client
 from AngioSegLib.loading import cineFromNrrd, forgetImageId, imageIdOn
 from AngioSegLib.nrrd import NrrdImage
 from AngioSegLib.panels.panel import Panel
 from AngioSegLib.panels.viewing import setWindow
+from AngioSegLib.worker import Task
 
 __all__ = ["LearnPanel"]
 
@@ -21,7 +23,8 @@ class LearnPanel(Panel):
         self._labelled: dict[str, list[int]] = {}
         self._sample: dict | None = None
         self._noneLeft = False
-        self._asking = False
+        self._server = ""
+        self._asking: Task | None = None
         self.click(self.ui.nextSampleButton, self.nextSample)
         self.click(self.ui.skipButton, self._skip)
         self.ui.strategyCombo.currentIndexChanged.connect(lambda: self._onStrategy())
@@ -42,13 +45,14 @@ class LearnPanel(Panel):
 
     def askProgress(self) -> None:
         """Ask what is labelled so far."""
+        asked = self.connection.client
 
         def got(labelled) -> None:
-            self._labelled = labelled
+            if self.connection.client is asked:
+                self._labelled = labelled
 
-        client = self.connection.client
-        if client is not None:
-            self.window.ask(client.labelled, got, lambda error: None)
+        if asked is not None:
+            self.window.ask(lambda client: client.labelled(), got, lambda error: None)
 
     def onCine(self) -> None:
         # Another scene may want another strategy.
@@ -56,6 +60,13 @@ class LearnPanel(Panel):
             self._showStrategy()
 
     def onServer(self) -> None:
+        # What was asked of another server, or of this one while it hung, is waited for no more.
+        if self._asking is not None:
+            self._asking.drop()
+        self._asking = None
+        if self.connection.ready and self.connection.url != self._server:
+            self._server = self.connection.url
+            self._sample, self._noneLeft, self._labelled = None, False, {}
         self._showStrategy()
         if self.connection.ready:
             self.askProgress()
@@ -111,31 +122,32 @@ class LearnPanel(Panel):
         self.nextSample()
 
     def _ask(self) -> None:
-        client, strategy = self.connection.client, self.ui.strategyCombo.currentText
+        strategy, server = self.ui.strategyCombo.currentText, self.connection.url
 
-        def work():
+        def work(client: Client):
             sample = client.nextSample(strategy)
             return sample, client.image(sample["id"]) if sample else None
 
-        self._asking, self._noneLeft = True, False
-        self.window.ask(work, lambda answer: self._got(answer, client.url), self._failed)
+        self._noneLeft = False
+        self._asking = self.window.ask(work, lambda answer: self._got(answer, server), self._failed)
+        self.window.refreshSoon()
 
     def _inScene(self, imageId: str, image: NrrdImage, server: str) -> CineSequence | None:
         """The cine of that id that is here already; its pixels decide, for a server may have another folder by now."""
         for reading in self.window.readings():
             if imageIdOn(reading.cine, server) == imageId:
-                if np.array_equal(reading.cine.frames(), image.array):
+                if np.array_equal(reading.uploaded.take()[0], image.array):
                     return reading.cine
                 forgetImageId(reading.cine)
         return None
 
     def _failed(self, error) -> None:
-        self._asking = False
+        self._asking = None
         self.window.say(str(error))
 
     def _got(self, answer, server: str) -> None:
         sample, image = answer
-        self._asking = False
+        self._asking = None
         self._sample, self._noneLeft = sample, sample is None
         if sample is None:
             return

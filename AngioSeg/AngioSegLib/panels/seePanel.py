@@ -181,7 +181,7 @@ class SeePanel(Panel):
             return False
         label.text = text.format(frame=frame)
         cine, masks = self.reading.cine, self.reading.masks
-        pictured = (cine.sequence.GetID(), frame, self.reading.states.digest(frame))
+        pictured = (cine.sequence.GetID(), cine.indexValue(frame), self.reading.states.digest(frame))
         if pictured == self._pictured[place]:
             return False
         self._pictured[place] = pictured

@@ -126,9 +126,13 @@ class SegmentPanel(Panel):
             return text + yours
         if run.error is not None:
             text = _("Stopped after {done} of {total} frames: {error}. What is finished is kept; press Go on.")
+            if not run.left:
+                text = _("Stopped after {done} of {total} frames: {error}. What is finished is kept.")
             return text.format(done=run.done, total=run.total, error=str(run.error).rstrip(".")) + yours
         if run.cancelled:
             text = _("Cancelled after {done} of {total} frames; they are kept. Go on does the rest.")
+            if not run.left:
+                text = _("Cancelled after {done} of {total} frames; they are kept.")
             return text.format(done=run.done, total=run.total) + yours
         warnings = "".join(f" {warning}" for warning in run.warnings)
         return _("{total} frames segmented.").format(total=run.total) + yours + warnings

@@ -33,9 +33,9 @@ class ServerPanel(Panel):
 
     def refresh(self) -> None:
         state = self.connection.state
-        self.offer(
-            self.ui.connectButton, _("Connecting already.") if state == "connecting" else "", _("Ask the server.")
-        )
+        # Also while it is asked: it may hang.
+        again = _("It is being asked; press to try once more.")
+        self.offer(self.ui.connectButton, "", again if state == "connecting" else _("Ask the server."))
         short = {
             "none": _("○ Not connected"),
             "connecting": _("… Connecting"),

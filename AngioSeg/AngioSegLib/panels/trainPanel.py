@@ -1,5 +1,7 @@
 """Training the model on what was sent."""
 
+from collections.abc import Callable
+
 import qt
 from slicer.i18n import tr as _
 
@@ -9,6 +11,8 @@ from AngioSegLib.panels.panel import Panel
 __all__ = ["TrainPanel"]
 
 _EVERY_MS = 1000
+_TOLD_AFTER = 5
+"""A gateway that hiccups for a moment worries nobody."""
 
 
 class TrainPanel(Panel):
@@ -24,8 +28,10 @@ class TrainPanel(Panel):
         self._chart = Chart(self.ui.curveLabel, _("epoch 0"))
         self._training: dict | None = None
         self._dice: dict[int, float] = {}
+        self._server = ""
         self._stopping = False
-        self._asking = False
+        self._failures = 0
+        self._following = False
         self._timer = qt.QTimer()
         self._timer.interval = _EVERY_MS
         self._timer.timeout.connect(self._follow)
@@ -39,9 +45,12 @@ class TrainPanel(Panel):
         return self._training is not None and self._training.get("status") == "RUNNING"
 
     def onServer(self) -> None:
-        self._training = None
-        if self.connection.ready:
-            self._follow()
+        self._following = self._stopping = False
+        if not self.connection.ready:
+            return
+        if self.connection.url != self._server:
+            self._training, self._dice, self._server = None, {}, self.connection.url
+        self._follow()
 
     def onCine(self) -> None:
         self.ui.epochsSpin.blockSignals(True)
@@ -78,28 +87,45 @@ class TrainPanel(Panel):
         self.parameters.epochs = self.ui.epochsSpin.value
 
     def _start(self) -> None:
-        client, params = self.connection.client, {**self.options, "max_epochs": self.ui.epochsSpin.value}
+        params = {**self.options, "max_epochs": self.ui.epochsSpin.value}
         self._dice = {}
-        self.window.ask(lambda: client.train(params), self._got)
+        self._ask(lambda client: client.train(params), self._got, lambda error: self.window.say(str(error)))
 
     def _stop(self) -> None:
-        client = self.connection.client
         self._stopping = True
-        self.window.ask(client.stopTraining, lambda _nothing: self._follow(), self._failed)
+        self._ask(lambda client: client.stopTraining(), lambda _nothing: self._follow(), self._notStopped)
 
-    def _follow(self) -> None:
-        client = self.connection.client
-        if client is not None and not self._asking:
-            self._asking = True
-            self.window.ask(client.training, self._got, self._failed)
-
-    def _failed(self, error) -> None:
-        self._asking = self._stopping = False
-        self._timer.stop()
+    def _notStopped(self, error) -> None:
+        self._stopping = False
         self.window.say(str(error))
 
+    def _follow(self) -> None:
+        if self.connection.client is not None and not self._following:
+            self._following = True
+            self._ask(lambda client: client.training(), self._followed, self._notFollowed)
+
+    def _followed(self, training: dict | None) -> None:
+        self._following, self._failures = False, 0
+        self._got(training)
+
+    def _notFollowed(self, error) -> None:
+        self._following = False
+        self._failures += 1
+        if not self.running or self._failures == _TOLD_AFTER:
+            self.window.say(str(error))
+
+    def _ask(self, work, onDone, onError) -> None:
+        asked = self.connection.client
+
+        def heed(answer: Callable) -> Callable:
+            # A server that is connected no more says nothing of the training of the one that is.
+            return lambda value: answer(value) if self.connection.client is asked else None
+
+        self.window.ask(work, heed(onDone), heed(onError))
+
     def _got(self, training: dict | None) -> None:
-        self._asking = False
+        if self.running and training is None:
+            self.window.say(_("The server was started anew, and its training is lost. Train again."))
         ended = self.running and training is not None and training.get("status") != "RUNNING"
         self._training = training
         progress = (training or {}).get("progress") or {}

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from AngioSegLib.cine import CineSequence, cineFromNode
+from AngioSegLib.client import Client
 from AngioSegLib.connection import Connection
 from AngioSegLib.errors import AngioSegLibError, CineUnusable
 from AngioSegLib.panels.cinePanel import CinePanel
@@ -23,6 +24,7 @@ from AngioSegLib.panels.serverPanel import ServerPanel
 from AngioSegLib.panels.trainPanel import TrainPanel
 from AngioSegLib.reading import Reading
 from AngioSegLib.segmentation import showOnly
+from AngioSegLib.worker import Task, Worker
 
 __all__ = ["Window"]
 
@@ -39,6 +41,7 @@ class Window(VTKObservationMixin):
 
     Attributes:
         connection: the server.
+        background: computes what takes a while and needs no server.
         reading: the cine that the user works on, or None.
         message: what the user was told last.
     """
@@ -48,6 +51,7 @@ class Window(VTKObservationMixin):
         self.ui = ui
         self.parameters = parameters
         self.connection = Connection()
+        self.background = Worker()
         self.reading: Reading | None = None
         self.message = ""
         self._readings: dict[str, Reading] = {}
@@ -130,10 +134,10 @@ class Window(VTKObservationMixin):
         same = known is not None and (known.cine.sequence, known.cine.browser) == (cine.sequence, cine.browser)
         if not same or not known.inScene:
             if known is not None:
-                known.cancel()
+                self._leave(known)
             known = self._readings[cine.sequence.GetID()] = Reading(cine, self.connection)
         self.reading, self._proxies = known, _proxies(known)
-        for node in (known.cine.browser, known.masks.proxy, known.masks.sequence):
+        for node in (known.cine.browser, known.cine.sequence, known.masks.proxy, known.masks.sequence):
             # Slicer makes no proxy anew while the sequence is empty.
             if node is not None:
                 self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onChange)
@@ -144,11 +148,20 @@ class Window(VTKObservationMixin):
         for id, reading in list(self._readings.items()):
             if closing or not reading.inScene:
                 del self._readings[id]
-                reading.cancel()
+                self._leave(reading)
                 if not closing:
                     self.say(self._removed(reading))
         if self.reading is not None and self.reading not in self._readings.values():
             self.chooseNode(None)
+
+    def _leave(self, reading: Reading) -> None:
+        """Nobody works on a cine any more: its run ends, and the server that is connected may forget it."""
+        reading.cancel()
+        client = self.connection.client
+        if client is not None:
+            # After what is under way, which may be its upload. Whether it is done says nothing of how the server is.
+            self.connection.ask(lambda: reading.uploaded.forget(client), lambda _: None, lambda _: None)
+            self._poll.start()
 
     def _removed(self, reading: Reading) -> str:
         text = _("{name} was removed from the scene.").format(name=reading.cine.name)
@@ -170,9 +183,23 @@ class Window(VTKObservationMixin):
 
     # The server.
 
-    def ask(self, work: Callable[[], Any], onDone: Callable[[Any], None], onError=None) -> None:
-        """Ask something of the server without waiting for it; see :meth:`AngioSegLib.worker.Worker.ask`."""
-        self.connection.ask(work, onDone, onError or (lambda error: self.say(str(error))))
+    def ask(self, work: Callable[[Client], Any], onDone: Callable[[Any], None], onError=None) -> Task:
+        """Ask something of the server that is connected, without waiting for it.
+
+        Args:
+            work: gets that server; see :meth:`AngioSegLib.worker.Worker.ask`, here and below.
+            onDone: gets what it returned.
+            onError: gets what it raised; it is told when not given.
+        """
+        client = self.connection.client
+        onError = onError or (lambda error: self.say(str(error)))
+        task = self.connection.ask(lambda: work(client), onDone, onError, client)
+        self.wait()
+        return task
+
+    def compute(self, work: Callable[[], Any], onDone: Callable[[Any], None]) -> None:
+        """Have something computed without waiting for it, nor for the server."""
+        self.background.ask(work, onDone, lambda error: self.say(str(error)))
         self.wait()
 
     def onServer(self) -> None:
@@ -211,7 +238,7 @@ class Window(VTKObservationMixin):
         self._isSoon = False
         reading = self.reading
         if reading is not None and _proxies(reading) != self._proxies:
-            # One was removed from the scene, and Slicer made another.
+            # One was removed from the scene, and Slicer made another; or a frame was removed.
             self.chooseNode(reading.cine.proxy)
             self.see.showIfBlack()
             return
@@ -221,25 +248,36 @@ class Window(VTKObservationMixin):
 
     def close(self) -> None:
         """The window goes; the server may finish what it is doing."""
-        self._poll.stop()
-        self._soon.stop()
         self.removeObservers()
         for panel in (self.see, self.correct, self.train):
             panel.close()
         for reading in self._readings.values():
-            reading.cancel()
+            self._leave(reading)
+        self._readings.clear()
+        self._poll.stop()
+        self._soon.stop()
         self.connection.close(0.0)
+        self.background.close(0.0)
+
+    @property
+    def _waiting(self) -> int:
+        """How many answers are still to come."""
+        return self.connection.pending + self.background.pending
 
     def _process(self) -> None:
         try:
             with slicer.util.tryWithErrorDisplay(_("AngioSeg could not use the server's answer."), waitCursor=False):
-                self._tell(self.connection.process)
+                self._tell(self._handOver)
         finally:
-            if not self.connection.busy:
+            if not self._waiting:
                 self._poll.stop()
-            if self.connection.pending != self._pending or not self.connection.busy:
-                self._pending = self.connection.pending
+            if self._waiting != self._pending or not self._waiting:
+                self._pending = self._waiting
                 self.refresh()
+
+    def _handOver(self) -> None:
+        self.connection.process()
+        self.background.process()
 
     def _tell(self, action: Callable[[], Any]) -> None:
         try:
@@ -248,13 +286,14 @@ class Window(VTKObservationMixin):
             self.say(str(error))
 
     def _onChange(self, caller, event) -> None:
-        self.see.onFrame()
+        if self.reading is not None and self.reading.cine.numFrames == self._proxies[-1]:
+            self.see.onFrame()
         self.refreshSoon()
 
 
 def _proxies(reading: Reading) -> tuple:
-    """What shows the frame and its mask."""
-    return reading.cine.proxy, reading.masks.proxy
+    """What shows the frame and its mask, and of how many frames: Slicer's Sequences module may remove some."""
+    return reading.cine.proxy, reading.masks.proxy, reading.cine.numFrames
 
 
 def _lead(cine: CineSequence) -> None:

@@ -223,8 +223,9 @@ class Host:
         return reason[1]
 
     def idle(self) -> None:
-        """Let the program run until nothing is asked of the server any more."""
-        self.until(lambda: not self.widget.window.connection.busy)
+        """Let the program run until nothing is asked of the server any more, or computed."""
+        window = self.widget.window
+        self.until(lambda: not window.connection.busy and not window.background.busy)
         self.look()
 
     def look(self) -> None:
