@@ -18,7 +18,7 @@ from lib.labels import label_suffix, read_mask
 from lib.options import check_options
 from lib.sessions import unzip
 
-__all__ = ["cine_routes"]
+__all__ = ["cine_routes", "nrrd_response"]
 
 _USER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
 _SAMPLE_FRAMES = 30
@@ -41,13 +41,12 @@ def cine_routes(app) -> APIRouter:
                 cine = read_cine(_unpacked(path, Path(folder, "unpacked")) if zipfile.is_zipfile(path) else path)
             except AngioSegError as error:
                 raise HTTPException(400, str(error).replace(f"{path.parent}/", "").replace(f"{folder}/", "")) from error
-            return _as_nrrd(cine, _view(cine), folder)
+        return nrrd_response(cine, _view(cine))
 
     @router.get("/cine", summary=f"{RBAC_USER}A cine of the studies folder, whatever its form, as decode gives it")
     def cine(image: str, user: User = _USER):
         found = app.datastore().read_image(image)
-        with tempfile.TemporaryDirectory() as folder:
-            return _as_nrrd(found, _view(found), folder)
+        return nrrd_response(found, _view(found))
 
     @router.post("/overlay", summary=f"{RBAC_USER}Draw a mask over the cine of a session, as a video")
     def overlay(session_id: str, mask: UploadFile, user: User = _USER):
@@ -77,7 +76,7 @@ def cine_routes(app) -> APIRouter:
             raise HTTPException(400, f"`seed` must be a whole number from 0 to {_LARGEST_SEED}.")
         with tempfile.TemporaryDirectory() as folder:
             path = write_xa_dicom(Path(folder, "sample.dcm"), simulate_clip(seed, frames=_SAMPLE_FRAMES))
-            return _as_nrrd(read_cine(path), f"simulated {seed}", folder)
+            return nrrd_response(read_cine(path), f"simulated {seed}")
 
     return router
 
@@ -102,10 +101,12 @@ def _unpacked(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def _as_nrrd(cine: Cine, name: str, folder: str) -> Response:
-    path = Path(folder, "answer.nrrd")
-    write_cine(path, cine, name)
-    return Response(path.read_bytes(), media_type="application/octet-stream")
+def nrrd_response(cine: Cine, name: str) -> Response:
+    """A cine as an NRRD with its times, under a name."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "answer.nrrd")
+        write_cine(path, cine, name)
+        return Response(path.read_bytes(), media_type="application/octet-stream")
 
 
 def _view(cine: Cine) -> str:

@@ -1,13 +1,17 @@
 """Endpoints in place of the platform's, with its paths and replies, where the platform's cannot do what cines need."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import FileResponse
 from monailabel.config import RBAC_ADMIN, RBAC_ANNOTATOR, RBAC_USER, settings
+from monailabel.endpoints.datastore import download_image
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
+
+from lib.cine_routes import nrrd_response
 
 __all__ = ["batch_routes", "dataset_routes", "log_routes", "scoring_routes", "train_routes"]
 
@@ -77,9 +81,10 @@ def batch_routes(app) -> APIRouter:
 
 
 def dataset_routes(app) -> APIRouter:
-    """``/datastore/dataset``.
+    """``/datastore/dataset`` and ``/datastore/image``.
 
-    The platform's own leaves a copy of the patients' images in the temporary folder every time.
+    The platform's own leaves a copy of the patients' images in the temporary folder every time, and has no answer where
+    an image is a folder of frames.
 
     Args:
         app: has ``datastore()``.
@@ -90,6 +95,12 @@ def dataset_routes(app) -> APIRouter:
     def dataset(limit_cases: Annotated[int | None, Query(ge=1)] = None, user: User = _ANNOTATOR):
         path = app.datastore().get_dataset_archive(limit_cases)
         return _OnceOnly(path, media_type="application/zip", filename="dataset.zip")
+
+    @router.get("/image", summary=f"{RBAC_USER}Download Image; a folder of frames as one NRRD")
+    def image(image: str, user: User = _USER):
+        if os.path.isdir(app.datastore().get_image_uri(image)):
+            return nrrd_response(app.datastore().read_image(image), image)
+        return download_image(image)
 
     return router
 

@@ -95,6 +95,16 @@ def test_a_cine_that_is_not_there(server, image, status):
     assert reply.status_code == status and "\n" not in reply.json()["detail"]
 
 
+@pytest.mark.parametrize(("image", "file"), [("IM000001", "IM000001"), ("frames", None)])
+def test_the_platforms_clients_get_folders_of_frames_too(server, studies, image, file):
+    reply = server.send("GET", "/datastore/image", params={"image": image})
+    assert reply.status_code == 200
+    if file:
+        assert reply.content == (studies / file).read_bytes()
+    else:
+        np.testing.assert_array_equal(read(reply)[0].array, read_cine(studies / image).frames)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
