@@ -108,6 +108,11 @@ class CineSequence:
         """A copy of one frame: (H, W), as the scene holds it; colour becomes grey."""
         return _grey(arrayFromImage(self.frameNode(frame).GetImageData())).copy()
 
+    def eachFrame(self) -> list[np.ndarray]:
+        """Copies of the frames that are there, of any size and type."""
+        there = [frame for frame in range(self.numFrames) if self.frameNode(frame).GetImageData() is not None]
+        return [self.frame(frame) for frame in there]
+
     def frameNode(self, frame: int):
         """The sequence's own volume node of a frame; the user's view does not change."""
         return self.sequence.GetNthDataNode(frame)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -68,15 +69,18 @@ def forgetImageId(cine: CineSequence) -> None:
     cine.sequence.RemoveAttribute(_SERVER)
 
 
-def anonymousName(frames: np.ndarray) -> str:
+def anonymousName(frames: Iterable[np.ndarray]) -> str:
     """A name for a cine made of its pixels alone: always the same, and nobody's. "cine-" and 12 hexadecimal digits.
 
     It takes a while, and is for a worker's thread.
 
     Args:
-        frames: (T, H, W), as :meth:`~AngioSegLib.cine.CineSequence.frames` gives them.
+        frames: (H, W) each, as :meth:`~AngioSegLib.cine.CineSequence.frames` gives them.
     """
-    return f"cine-{hashlib.blake2b(np.ascontiguousarray(frames).data, digest_size=6).hexdigest()}"
+    digest = hashlib.blake2b(digest_size=6)
+    for frame in frames:
+        digest.update(np.ascontiguousarray(frame).data)
+    return f"cine-{digest.hexdigest()}"
 
 
 def _text(value: str) -> str:

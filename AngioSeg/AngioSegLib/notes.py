@@ -17,9 +17,7 @@ class Notes:
         convert: makes the object of what is there.
     """
 
-    def __init__(
-        self, node, attribute: str, earlier: str = "", convert: Callable[[dict[str, Any]], dict[str, Any]] = dict
-    ):
+    def __init__(self, node, attribute: str, earlier: str, convert: Callable[[dict[str, Any]], dict[str, Any]]):
         self._node = node
         self._attribute = attribute
         self._text: str | None = None

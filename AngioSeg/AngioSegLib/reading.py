@@ -32,7 +32,6 @@ class Reading:
         masks, states, record, history: what is known of the cine.
         uploaded: the cine as servers have it.
         file: the name of the local file that it was loaded from, or "". It may name a patient: no scene keeps it.
-        kept: frames of the last run that were left as the user made them.
     """
 
     def __init__(self, cine: CineSequence, worker: Worker):
@@ -42,12 +41,13 @@ class Reading:
         self.record = ClipRecord(self.masks)
         self.history = History(self.masks, self.states)
         self.file = ""
-        self.kept: list[int] = []
+        # By index value.
+        self._kept: list[str] = []
         self._worker = worker
         self._segmenter: ClipSegmenter | None = None
         self._client: Client | None = None
         self.uploaded = UploadedCine(cine)
-        self._mayReplace: dict[int, str | None] = {}
+        self._mayReplace: dict[str, str | None] = {}
         self._run = Action("segmentation")
         # Its masks, packed, by digest and not by frame: an undo brings back which of them the frame had.
         self._fromModel: dict[str, np.ndarray] = {}
@@ -85,9 +85,15 @@ class Reading:
         Raises:
             CineUnusable: when the cine's pixels cannot be sent.
         """
-        self._mayReplace = {frame: self.states.digest(frame) for frame in replace}
-        self.kept = []
+        self._mayReplace = {self.cine.indexValue(frame): self.states.digest(frame) for frame in replace}
+        self._kept = []
         self._start(client, frames)
+
+    @property
+    def kept(self) -> list[int]:
+        """The frames of the last run that were left as the user made them."""
+        numbers = self.cine.numbers()
+        return [numbers[value] for value in self._kept if value in numbers]
 
     @property
     def left(self) -> list[int]:
@@ -128,7 +134,7 @@ class Reading:
 
     def _place(self, reply: InferReply) -> None:
         frames = [frame for frame in reply.frames if not self._isUsers(frame) or self._given(frame)]
-        self.kept += [frame for frame in reply.frames if frame not in frames]
+        self._kept += [self.cine.indexValue(frame) for frame in reply.frames if frame not in frames]
         masks = reply.mask[frames]
         self.history.change(self._run, frames, lambda: self.masks.setMask(frames, masks))
         model = reply.params.get("model", {})
@@ -143,7 +149,8 @@ class Reading:
         self.record.add(reply.measures)
 
     def _given(self, frame: int) -> bool:
-        return frame in self._mayReplace and self._mayReplace[frame] == self.states.digest(frame)
+        value = self.cine.indexValue(frame)
+        return value in self._mayReplace and self._mayReplace[value] == self.states.digest(frame)
 
     # By the user.
 
@@ -154,7 +161,7 @@ class Reading:
 
     def accept(self, frame: int) -> None:
         """Note that the frame's mask is right as it is; a leave to replace it that was given before holds no more."""
-        self._mayReplace.pop(frame, None)
+        self._mayReplace.pop(self.cine.indexValue(frame), None)
         self.states.accept([frame])
 
     def carry(self, frame: int, reach: int) -> tuple[list[int], list[int]]:

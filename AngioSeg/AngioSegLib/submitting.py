@@ -1,6 +1,7 @@
 """Accepted masks on their way to the server."""
 
 import threading
+from collections import defaultdict
 from itertools import count
 
 from AngioSegLib.client import Client
@@ -11,8 +12,8 @@ from AngioSegLib.reading import Reading
 __all__ = ["Submission"]
 
 _numbers = count()
-# The server keeps what comes last: nothing overtakes what hangs, in another thread after a new connection.
-_inTurn = threading.Lock()
+# A server keeps what comes last: nothing overtakes what hangs, in another thread after a new connection to it.
+_inTurn: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 _ANOTHER_CINE = 409
 
@@ -50,7 +51,7 @@ class Submission:
         """
         imageId = self._imageId if client.url == self.server else ""
         anonymous = anonymousName(self._pixels[0])
-        with _inTurn:
+        with _inTurn[client.url]:
             try:
                 imageId = client.saveImage(imageId or anonymous, *self._pixels)
             except RequestRefused as refused:

@@ -22,8 +22,8 @@ class UploadedCine:
         self._cine = cine
         self._stamp: tuple = ()
         self._pixels: tuple | None = None
-        # By server, the pixels that it has and its name for them.
-        self._sessions: dict[Client, tuple[tuple, str]] = {}
+        # By server's address, the pixels that it has and its name for them.
+        self._sessions: dict[str, tuple[tuple, str]] = {}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -55,7 +55,7 @@ class UploadedCine:
             ServerError: another of its kinds.
         """
         pixels = self._pixels
-        known, sessionId = self._sessions.get(client, (None, ""))
+        known, sessionId = self._sessions.get(client.url, (None, ""))
         if known is pixels:
             try:
                 return ask(sessionId)
@@ -65,7 +65,7 @@ class UploadedCine:
             with contextlib.suppress(ServerError):
                 self.forget(client)
         sessionId = client.upload(*pixels)
-        self._sessions[client] = (pixels, sessionId)
+        self._sessions[client.url] = (pixels, sessionId)
         return ask(sessionId)
 
     def forget(self, client: Client) -> None:
@@ -74,6 +74,6 @@ class UploadedCine:
         Raises:
             ServerError: one of its kinds.
         """
-        _pixels, sessionId = self._sessions.pop(client, (None, ""))
+        _pixels, sessionId = self._sessions.pop(client.url, (None, ""))
         if sessionId:
             client.deleteSession(sessionId)

@@ -1,5 +1,6 @@
 """The cines of a studies folder as the images of MONAI Label, with their labels."""
 
+import hashlib
 import json
 import logging
 import os
@@ -34,7 +35,7 @@ logger = logging.getLogger("angioseg.server")
 _LABELS = "labels"
 _FINAL = DefaultLabelTag.FINAL.value
 _RESERVED_INFO = ("name", "path", "ts", "id", "frame", "score", "why", "scored")
-_RESERVED_LABEL_INFO = (*_RESERVED_INFO, "annotated_frames", "version", "versions", "file", "problem")
+_RESERVED_LABEL_INFO = (*_RESERVED_INFO, "annotated_frames", "version", "versions", "file", "cine_file", "problem")
 
 
 class CineDatastore(LocalDatastore):
@@ -58,6 +59,8 @@ class CineDatastore(LocalDatastore):
     scan_every_s = 2.0
     most_compared = 50
     """Cines that are read, or fetched, to find out whether one of them is a new one."""
+    most_looked_at = 5
+    """Cines that are read at one look to find out whether they are still those that their labels were made on."""
 
     def __init__(self, studies: str, read: Callable[[str], Cine] = read_cine):
         self._read = read
@@ -65,6 +68,7 @@ class CineDatastore(LocalDatastore):
         self._paths: dict[str, str] = {}
         self._absent: dict[str, ImageLabelModel] = {}
         self._without_cine = 0
+        self._looks_left = 0
         self._pixels: dict[str, tuple[tuple, str | None]] = {}
         self._scanned_at = -float("inf")
         self._mutex = threading.RLock()
@@ -183,7 +187,7 @@ class CineDatastore(LocalDatastore):
                 # Somebody may have added it meanwhile, under another name.
                 if same := self._with_pixels(pixels, self._known_by_pixels()):
                     return same
-                if image_id in self._paths or self._id_of(name) or target.exists():
+                if self._like(image_id) or self._id_of(name) or target.exists():
                     continue
                 _copy(image_filename, target)
                 self._reconcile_datastore()
@@ -193,7 +197,8 @@ class CineDatastore(LocalDatastore):
                     return image_id
                 target.unlink()
                 self._reconcile_datastore()
-        raise HTTPException(409, f"There is another cine {image_id!r} in the studies folder. Use another id.")
+        there = self._like(image_id) or image_id
+        raise HTTPException(409, f"There is another cine {there!r} in the studies folder. Use another id.")
 
     def _to_compare(self, image_id: str, name: str) -> list[str]:
         """The ids of the cines that a new one is compared with: all that cost nothing, and some that must be read."""
@@ -208,6 +213,10 @@ class CineDatastore(LocalDatastore):
     def _untried_first(self, image_ids: Iterable[str]) -> list[str]:
         """Those whose reading has failed come last: they would use up what is compared each time."""
         return sorted(image_ids, key=lambda one: one in self._pixels)
+
+    def _like(self, image_id: str) -> str | None:
+        """The id that is there and this one would be on disks that ignore case."""
+        return next((one for one in self._paths if one.casefold() == image_id.casefold()), None)
 
     def _id_of(self, path: str) -> str | None:
         return next((image_id for image_id, known in self._paths.items() if known == path), None)
@@ -273,7 +282,7 @@ class CineDatastore(LocalDatastore):
             if old is not None and old != target:
                 old.unlink(missing_ok=True)
             own = {key: value for key, value in info.items() if key not in _RESERVED_LABEL_INFO}
-            described = self._describe(target, image_id, None, _version_files(folder))
+            described = self._describe(target, image_id, None, _version_files(folder), lambda: cine)
             image.labels[label_tag] = DataModel(info={**own, "ts": int(time.time()), **described}, ext=".nrrd")
             self._update_datastore_file()
         return image_id
@@ -299,20 +308,41 @@ class CineDatastore(LocalDatastore):
         number = 1 + max(_version_files(labels).get(image_id, {}), default=0)
         _copy(str(label), folder / f"{image_id}.{number}{suffix}")
 
-    def _describe(self, label: Path, image_id: str, before: dict | None, versions: dict[str, dict[int, str]]) -> dict:
-        """Info that the label's file itself gives; the file is read only when it has changed."""
+    def _describe(
+        self,
+        label: Path,
+        image_id: str,
+        before: dict | None,
+        versions: dict[str, dict[int, str]],
+        cine: Callable[[], Cine],
+    ) -> dict:
+        """Info that the label's file itself gives; it is read only when that file, or its cine's, has changed."""
         stat = label.stat()
-        file = [stat.st_mtime_ns, stat.st_size]
+        file, cine_file = [stat.st_mtime_ns, stat.st_size], self._cine_file(image_id)
         earlier = versions.get(image_id, {})
-        known = before is not None and before.get("file") == file
-        found = {key: before[key] for key in ("annotated_frames", "problem") if key in before} if known else None
+        found = None
+        if before is not None and before.get("file") == file:
+            changed = cine_file != before.get("cine_file") and cine_file is not None
+            # A cine is decoded for it: not those of a whole folder that was copied, at one look.
+            if not changed or self._looks_left <= 0:
+                found = {key: before[key] for key in ("annotated_frames", "problem", "cine_file") if key in before}
+            else:
+                self._looks_left -= 1
         return {
             "name": label.name,
             "file": file,
             "version": 1 + max(earlier, default=0),
             "versions": [f"{VERSIONS}/{earlier[number]}" for number in sorted(earlier)],
-            **(describe_label(label) if found is None else found),
+            **({"cine_file": cine_file, **describe_label(label, cine)} if found is None else found),
         }
+
+    def _cine_file(self, image_id: str) -> str | None:
+        """Changes when another cine takes the place of this one; None while its file is not here."""
+        try:
+            _, *files = file_state(Path(self._datastore_path, self._paths[image_id]))
+        except OSError:
+            return None
+        return hashlib.blake2b(repr([state for _, *state in files]).encode(), digest_size=8).hexdigest()
 
     def remove_image(self, image_id):
         with self._mutex:
@@ -407,6 +437,7 @@ class CineDatastore(LocalDatastore):
     def _describe_labels(self, before, files: dict[Path, list[Path]]) -> dict[str, dict[str, DataModel]]:
         """Labels by id and tag, of their files by tag's folder."""
         labels: dict[str, dict[str, DataModel]] = {}
+        self._looks_left = self.most_looked_at
         for folder, of_tag in files.items():
             tag, versions = folder.name, _version_files(folder)
             for file in of_tag:
@@ -415,9 +446,10 @@ class CineDatastore(LocalDatastore):
                 if image_id not in self._paths or tag in labels.get(image_id, {}):
                     continue
                 old = before[image_id].labels.get(tag) if image_id in before else None
+                cine = Path(self._datastore_path, self._paths[image_id])
                 try:
                     info = old.info if old and old.ext == suffix else {"ts": int(file.stat().st_mtime)}
-                    described = self._describe(file, image_id, info, versions)
+                    described = self._describe(file, image_id, info, versions, lambda cine=cine: self._read(str(cine)))
                 except FileNotFoundError:
                     continue  # removed by hand since it was listed
                 info = {key: value for key, value in info.items() if key != "problem"}

@@ -1,11 +1,13 @@
 """Labels as they come in: what is taken, and how a new one joins the frames that were labelled before."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from angioseg.cine import Cine, CineError, read_label
-from fastapi import HTTPException
+
+from lib.cines import NoCine
 
 __all__ = [
     "LABEL_SUFFIXES",
@@ -50,21 +52,21 @@ def read_submitted(path: str, cine: Cine, listed: object = None) -> Label:
         listed: the client's ``annotated_frames``; those of the file, or its frames with a vessel pixel, when None.
 
     Raises:
-        HTTPException: 400, when it is no label, not on the cine's grid, or names frames that the cine does not have.
+        NoCine: 400, when it is no label, not on the cine's grid, or names frames that the cine does not have.
     """
     label = read_mask(path, cine)
     frames = label.frames
     if listed is not None:
         if not isinstance(listed, list) or not all(type(frame) is int for frame in listed):
-            raise HTTPException(400, "`annotated_frames` must be a list of frame numbers, as [3, 17].")
+            raise NoCine(400, "`annotated_frames` must be a list of frame numbers, as [3, 17].")
         outside = [frame for frame in listed if not 0 <= frame < cine.num_frames]
         if outside:
-            raise HTTPException(
+            raise NoCine(
                 400, f"`annotated_frames` names frame {outside[0]}: the cine has frames 0 to {cine.num_frames - 1}."
             )
         frames = sorted(set(listed))
     if not frames:
-        raise HTTPException(400, "The label has no labelled frame: name the empty ones in `annotated_frames`.")
+        raise NoCine(400, "The label has no labelled frame: name the empty ones in `annotated_frames`.")
     return Label(label.mask, frames)
 
 
@@ -72,15 +74,15 @@ def read_mask(path: str, cine: Cine) -> Label:
     """Read a mask on a cine's grid; one without any pixel has no frames.
 
     Raises:
-        HTTPException: 400, when it is no mask, not on the cine's grid, or holds more than vessels.
+        NoCine: 400, when it is no mask, not on the cine's grid, holds more than vessels, or was made on another cine.
     """
     _check_grid(path, cine)
     try:
-        mask, frames = read_label(path, vessels_only=True)
+        mask, frames = read_label(path, vessels_only=True, cine=cine)
     except CineError as error:
-        raise HTTPException(400, str(error).replace(str(path), "The label")) from error
+        raise NoCine(400, str(error).replace(str(path), "The label")) from error
     if mask.shape != cine.shape:
-        raise HTTPException(400, _wrong_grid(mask.shape[::-1], cine))
+        raise NoCine(400, _wrong_grid(mask.shape[::-1], cine))
     return Label(mask, frames)
 
 
@@ -94,10 +96,15 @@ def join_labels(new: Label, before: Label | None) -> Label:
     return Label(mask, sorted({*new.frames, *kept}))
 
 
-def describe_label(path: Path) -> dict:
-    """What the datastore says about a label's file: its ``annotated_frames``, or the ``problem`` with it."""
+def describe_label(path: Path, cine: Callable[[], Cine]) -> dict:
+    """What the datastore says about a label's file: its ``annotated_frames``, or the ``problem`` with it.
+
+    Args:
+        path: the file.
+        cine: reads the cine; asked where the label says on which pixels it was made.
+    """
     try:
-        return {"annotated_frames": read_label(path)[1]}
+        return {"annotated_frames": read_label(path, cine=cine)[1]}
     except CineError as error:
         return {"annotated_frames": [], "problem": str(error).replace(str(path), "The label")}
 
@@ -111,10 +118,10 @@ def _check_grid(path: str, cine: Cine) -> None:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise HTTPException(400, "The label cannot be read: it is cut short, damaged or of another kind.") from error
+        raise NoCine(400, "The label cannot be read: it is cut short, damaged or of another kind.") from error
     size = reader.GetSize()
     if int(np.prod(size, dtype=np.float64)) * reader.GetNumberOfComponents() != cine.frames.size:
-        raise HTTPException(400, _wrong_grid(size, cine))
+        raise NoCine(400, _wrong_grid(size, cine))
 
 
 def _wrong_grid(size, cine: Cine) -> str:

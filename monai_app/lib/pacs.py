@@ -193,7 +193,7 @@ class PacsDatastore(CineDatastore):
             if not settings.MONAI_LABEL_DATASTORE_READ_ONLY:
                 try:
                     self._store(image_id)
-                except WriteError as error:
+                except (WriteError, OSError) as error:
                     told = "The label is saved on this server; there is no room to make what the archive takes."
                     raise HTTPException(507, told) from error
                 except (HTTPException, CineError) as error:

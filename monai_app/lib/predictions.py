@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from angioseg.cine import Cine, CineError, read_label, write_label
+from angioseg.cine.pixels import pixel_digest
 from angioseg.errors import AngioSegError
 from angioseg.metrics import dice
 
@@ -38,12 +39,12 @@ class Predictions:
         with suppress(OSError, AngioSegError):
             folder = self._folder / version
             folder.mkdir(parents=True, exist_ok=True)
-            write_label(folder / f"{id}.nrrd", mask, cine, frames)
+            write_label(folder / f"{id}.nrrd", mask, cine, frames, pixel_digest(cine.frames))
             for old in before[1:]:
                 shutil.rmtree(old)
 
     def compare(
-        self, version: str, id: str, mask: np.ndarray, frames: Iterable[int]
+        self, version: str, id: str, mask: np.ndarray, cine: Cine, frames: Iterable[int]
     ) -> tuple[str, float] | tuple[None, None]:
         """The version before, and the Dice of its mask and this one over the frames that both have seen.
 
@@ -52,7 +53,7 @@ class Predictions:
         """
         for folder in self._before(version)[:1]:
             with suppress(CineError):
-                other, seen = read_label(folder / f"{id}.nrrd")
+                other, seen = read_label(folder / f"{id}.nrrd", cine=cine)
                 both = sorted(set(seen) & set(frames))
                 if both and other.shape == mask.shape:
                     return folder.name, round(dice(other[both], mask[both]), 4)

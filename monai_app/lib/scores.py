@@ -23,7 +23,6 @@ __all__ = ["ScoreBoard", "Scored"]
 
 logger = logging.getLogger("angioseg.server")
 
-_NO_MODEL = 503
 """Status when no cine can be scored: there is no model, or the server is stopping."""
 
 

@@ -82,7 +82,7 @@ class CineScoring(ScoringMethod):
         version = ", ".join(sorted(versions))  # two, when a training ended in between
         agreed = {}
         if len(versions) == 1:
-            before, agreement = self._predictions.compare(version, image, predicted, listed)
+            before, agreement = self._predictions.compare(version, image, predicted, cine, listed)
             agreed = {} if before is None else {"agreement": agreement, "agrees_with": before}
             self._predictions.keep(version, image, predicted, cine, listed)
         known = datastore.get_label_info(image, _TAG).get("scores")

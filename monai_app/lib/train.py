@@ -143,9 +143,12 @@ class TrainingRuns(Runs):
         told: dict = {}
         for line in process.stdout:
             try:
-                told = json.loads(line)
-            except ValueError:  # a library's word from before this line was the process's own, or a line cut short
+                said = json.loads(line)
+            except ValueError:
+                said = None
+            if not isinstance(said, dict):  # a library's word from before the lines were its own, or a line cut short
                 continue
+            told = said
             with self.changed:
                 if "line" in told:
                     task["details"].append(self._without_folder(told["line"]))
@@ -191,6 +194,9 @@ def _labelled_clips(datastore: CineDatastore) -> list[dict]:
             continue
         if not path or not label:
             continue  # removed a moment ago
+        if problem := datastore.get_label_info(image, DefaultLabelTag.FINAL).get("problem"):
+            logger.warning("A label is left out: %s", problem)
+            continue
         try:
             mask, frames = read_label(label)
         except CineError:

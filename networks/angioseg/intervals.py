@@ -92,7 +92,7 @@ def verdict(
     first, second = models
     if math.isnan(difference.mean):
         return f"{name}: nothing to compare."
-    numbers = f"{name}: {second} - {first} = {difference.mean:+.4f}"
+    numbers = f"{name}, {second} against {first}: {difference.mean:+.4f}"
     if difference.units < fewest:
         return f"{numbers} (n = {difference.units}); no verdict: {fewest} {units} are needed."
     numbers += f" (95 % interval {difference.low:+.4f} to {difference.high:+.4f}, n = {difference.units})"

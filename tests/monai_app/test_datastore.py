@@ -311,6 +311,7 @@ OTHER_TIMES = Cine(RAMP, np.array([0.0, 40.0]), spacing=(0.2, 0.2), spacing_sour
         ("a/run.nrrd", "a__run", OTHER_TIMES, "a__run"),
         ("run.nrrd", "run", Cine(RAMP.astype(np.uint16), np.arange(2.0)), "run"),
         ("run.nrrd", "run", Cine(3 * RAMP.astype(np.int16) - 1024, np.arange(2.0)), "run"),  # as Slicer reads a DICOM
+        ("run.nrrd", "RUN", Cine(RAMP // 2, np.arange(2.0)), None),
         ("run.nrrd", "run", Cine(RAMP // 2, np.arange(2.0)), None),
         ("run.nrrd", "run", Cine(RAMP[::-1], np.arange(2.0)), None),
         ("run.nrrd", "run", Cine(RAMP.reshape(4, 2, 4), np.arange(4.0)), None),
@@ -333,7 +334,7 @@ def test_a_cine_that_is_there_is_told_by_its_pixels(tmp_path, there, name, cine,
     else:
         with pytest.raises(HTTPException) as caught:
             store.add_image(name, str(upload), {})
-        assert (caught.value.status_code, caught.value.detail[:22]) == (409, "There is another cine ")
+        assert (caught.value.status_code, caught.value.detail[:27]) == (409, "There is another cine 'run'")
     assert {path: path.read_bytes() for path in studies.rglob("*.n*")} == before
 
 

@@ -315,4 +315,13 @@ def test_a_mask_that_is_kept_to_compare_is_no_reason_to_fail(tmp_path, monkeypat
     monkeypatch.setattr("lib.predictions.write_label", refuse)
     cine = Cine(np.zeros((1, 4, 4), np.uint8), np.zeros(1))
     Predictions(tmp_path).keep("1", "run", cine.frames, cine, [0])
-    assert Predictions(tmp_path).compare("2", "run", cine.frames, [0]) == (None, None)
+    assert Predictions(tmp_path).compare("2", "run", cine.frames, cine, [0]) == (None, None)
+
+
+def test_masks_of_another_cine_are_not_compared(tmp_path):
+    """One that lay here before under the same name."""
+    cines = [Cine(np.arange(16, dtype=np.uint8).reshape(1, 4, 4)[..., ::step], np.zeros(1)) for step in (1, -1)]
+    mask = np.ones((1, 4, 4), np.uint8)
+    Predictions(tmp_path).keep("1", "run", mask, cines[0], [0])
+    assert Predictions(tmp_path).compare("2", "run", mask, cines[0], [0]) == ("1", 1.0)
+    assert Predictions(tmp_path).compare("2", "run", mask, cines[1], [0]) == (None, None)

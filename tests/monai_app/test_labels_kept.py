@@ -4,11 +4,12 @@ import shutil
 
 import numpy as np
 import pytest
-from angioseg.cine import Cine, read_label, write_cine, write_label
+from angioseg.cine import Cine, read_cine, read_label, write_cine, write_label
 from angioseg.data import read_clip
 from angioseg.errors import AngioSegError
 from fastapi import HTTPException
 from lib.datastore import CineDatastore
+from lib.train import _labelled_clips
 
 SHAPE = (10, 6, 8)
 CINE = Cine(frames=np.arange(480, dtype=np.uint16).reshape(SHAPE), times_ms=np.arange(10) * 66.0)
@@ -64,12 +65,48 @@ def test_a_label_is_not_of_a_cine_that_took_the_place_of_its_own(studies, tmp_pa
     write_cine(studies / "run.nrrd", Cine(frames=(2 * CINE.frames).astype(np.int16), times_ms=CINE.times_ms * 2))
     assert read_clip(clip)[2] == [3]
     write_cine(studies / "run.nrrd", Cine(frames=CINE.frames[::-1], times_ms=CINE.times_ms))
-    with pytest.raises(AngioSegError, match=r"run\.nrrd: was made on other pixels than those of its cine"):
+    with pytest.raises(AngioSegError, match=r"run\.nrrd: was made on the pixels of another cine: label this one anew"):
         read_clip(clip)
+    store.refresh()
+    info = store.get_label_info("run", "final")
+    assert info["annotated_frames"] == []
+    assert info["problem"] == "The label: was made on the pixels of another cine: label this one anew"
+    assert _labelled_clips(store) == []
     store.save_label("run", label(tmp_path / "label.nrrd", 8), "final", {})
     info = store.get_label_info("run", "final")
     assert (info["annotated_frames"], info["versions"]) == ([8], ["versions/run.1.nrrd"])
     assert read_clip(clip)[2] == [8]
+    assert [found["name"] for found in _labelled_clips(store)] == ["run"]
+
+
+def test_a_label_that_was_made_on_another_cine_is_refused(studies, tmp_path):
+    write_cine(studies / "other.nrrd", Cine(frames=CINE.frames[::-1], times_ms=CINE.times_ms))
+    store = CineDatastore(str(studies))
+    store.save_label("run", label(tmp_path / "label.nrrd", 3), "final", {})
+    with pytest.raises(HTTPException, match="The label: was made on the pixels of another cine") as caught:
+        store.save_label("other", str(studies / "labels" / "final" / "run.nrrd"), "final", {})
+    assert caught.value.status_code == 400
+
+
+def test_labels_of_a_folder_that_was_copied_are_held_against_their_cines_a_few_at_a_look(
+    studies, tmp_path, monkeypatch
+):
+    for number in range(3):
+        add_cine(studies / f"run{number}.nrrd")
+    store = CineDatastore(str(studies))
+    for number in range(3):
+        store.save_label(f"run{number}", label(tmp_path / "label.nrrd", 3), "final", {})
+    read = []
+    monkeypatch.setattr(store, "_read", lambda path: read.append(path) or read_cine(path))
+    store.refresh()
+    assert read == []
+    for number in range(3):
+        (studies / f"run{number}.nrrd").touch()
+    monkeypatch.setattr(CineDatastore, "most_looked_at", 2)
+    for expected in (2, 3, 3):
+        store.refresh()
+        assert len(read) == expected
+    assert [store.get_label_info(f"run{number}", "final")["annotated_frames"] for number in range(3)] == [[3]] * 3
 
 
 @pytest.mark.parametrize("tag", ["Final", "FINAL"])

@@ -35,7 +35,7 @@ def test_what_cannot_be_read_is_left_out_and_told(runs, tmp_path, weights):
 
 def test_what_others_print_ends_no_following(runs, tmp_path, monkeypatch):
     """A library's word before the process has told its lines from theirs, and one that a kill has cut short."""
-    lines = ["A new version is there!", '{"line": "epoch 1 of 2"}', '{"line": "epo']
+    lines = ["A new version is there!", "0", "null", '{"line": "epoch 1 of 2"}', '{"line": "epo']
     program = f"import sys; print(*{lines}, sep=chr(10)); sys.stdout.flush(); sys.stdin.read()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     command = [sys.executable, "-c", program, str(tmp_path / "job.json")]

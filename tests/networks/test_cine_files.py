@@ -17,6 +17,7 @@ from angioseg.cine import (
     write_cine,
     write_label,
 )
+from angioseg.cine.pixels import pixel_digest
 from angioseg.errors import AngioSegError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,21 @@ def test_assumed_times_stay_assumed(tmp_path, moving_pattern):
     cine = read_cine(tmp_path / "run.nrrd")
     assert cine.times_source == "assumed"
     assert any("assumed" in line for line in cine.warnings)
+
+
+@given(
+    hnp.arrays(np.uint8, (2, 3, 4)),
+    st.integers(1, 128),
+    st.integers(-32768, 127),
+    st.permutations(range(3)),
+)
+def test_pixels_have_one_name_whatever_their_scale_and_place_in_memory(frames, scale, offset, axes):
+    name = pixel_digest(frames)
+    assert pixel_digest((frames.astype(np.int32) * scale + offset).clip(-32768, 32767).astype(np.int16)) == name or (
+        255 * scale + offset > 32767
+    )
+    other = np.ascontiguousarray(frames.transpose(axes)).transpose(np.argsort(axes))
+    assert pixel_digest(other) == name
 
 
 @pytest.mark.parametrize("given_cine", [True, False])

@@ -153,7 +153,7 @@ def test_verdicts(gaps, more_is_better, says):
 
 def test_a_verdict_of_seeds_names_the_networks_and_rests_on_three():
     line = verdict("IoU", mean_interval([0.1, 0.11, 0.12]), True, ("2D", "3D-2D"), "seeds", FEWEST_SEEDS)
-    assert line.startswith("IoU: 3D-2D - 2D = +0.1100 (95 % interval ")
+    assert line.startswith("IoU, 3D-2D against 2D: +0.1100 (95 % interval ")
     assert line.endswith(", n = 3): 3D-2D is better than 2D.")
 
 

@@ -72,6 +72,16 @@ def test_what_was_on_screen_when_export_was_pressed_is_written(cine, connected, 
     assert connected.ui.nameEdit.text == ""
 
 
+def test_a_cine_that_no_server_could_take_is_exported(cine, connected, tmp_path):
+    connected.press("thisFrameButton")
+    connected.idle()
+    cine.frameNode(4).SetAndObserveImageData(None)
+    connected.ui.folderEdit.text = str(tmp_path)
+    connected.press("exportTableButton")
+    connected.idle()
+    assert [path.stem for path in tmp_path.glob("*.csv")] == [connected.ui.nameEdit.text]
+
+
 def changePixels(cine):
     image = cine.frameNode(2).GetImageData()
     image.GetPointData().GetScalars().Fill(7)

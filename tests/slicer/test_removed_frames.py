@@ -148,6 +148,8 @@ SAID = "Stopped after 4 of 10 frames: the cine's frames were changed: segment ag
 def test_a_frame_that_is_removed_during_a_run_ends_it(half, cine, connected):
     wanted = dict(zip(cine.indexValues(), bright(cine.frames()), strict=True))
     remove(cine, 2)
+    connected.look()
+    assert connected.ui.progressLabel.text.startswith("4 of 10 frames")
     half.set()
     connected.idle()
     assert connected.ui.progressLabel.text == SAID
@@ -158,6 +160,16 @@ def test_a_frame_that_is_removed_during_a_run_ends_it(half, cine, connected):
     connected.press("allButton")
     connected.idle()
     np.testing.assert_array_equal(reading(connected).masks.mask(), bright(cine.frames()))
+
+
+def test_what_a_run_kept_is_told_by_its_number_now(half, cine, connected):
+    reading(connected).beginByHand(9)
+    half.set()
+    connected.idle()
+    assert "Kept as you made them: 9." in connected.ui.progressLabel.text
+    remove(cine, 0)
+    connected.look()
+    assert "Kept as you made them: 8." in connected.ui.progressLabel.text
 
 
 def test_a_frame_that_is_removed_after_a_run_leaves_nothing_to_go_on_with(half, cine, connected, server):

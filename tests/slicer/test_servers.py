@@ -96,6 +96,14 @@ def test_a_try_that_hangs_can_be_repeated(host, server):
     assert connection(host).state == "connected"
 
 
+def test_a_cine_is_not_uploaded_again_when_the_server_is_connected_again(cine, connected, server):
+    for _ in range(2):
+        connected.press("thisFrameButton")
+        connected.idle()
+        connectTo(connected, server.url)
+    assert len(server.uploads) == 1
+
+
 def test_the_next_sample_is_the_new_servers(held, connected, server, makeServer):
     server.cines, server.samples = {"a": cineImage(1)}, [sample(1, "old")]
     goOn = held("/activelearning")

@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from AngioSegLib.client import Client
-from AngioSegLib.errors import ExportError
+from AngioSegLib.errors import CineUnusable, ExportError
 from AngioSegLib.exporting import checkName, saveBytes, saveDicom, saveMasks, savePicture, saveTable
 from AngioSegLib.loading import anonymousName
 from AngioSegLib.panels.panel import Panel
@@ -77,7 +77,11 @@ class ExportPanel(Panel):
         if given:
             write(reading, frame, checkName(given))
             return
-        frames = reading.uploaded.take()[0]
+        try:
+            frames = reading.uploaded.take()[0]
+        except CineUnusable:
+            # No server could take them, but what the user made is exported all the same.
+            frames = reading.cine.eachFrame()
 
         def named(name: str) -> None:
             if self.reading is reading:

@@ -116,12 +116,12 @@ class SegmentPanel(Panel):
             return ""
         kept = self.reading.kept
         yours = " " + _("Kept as you made them: {frames}.").format(frames=_list(kept)) if kept else ""
-        if run.running and not run.left:
+        if run.running and run.done == run.total:
             return _("All {total} frames are segmented; ranking them ...").format(total=run.total) + yours
         if run.running:
             text = _("{done} of {total} frames").format(done=run.done, total=run.total)
             if run.done:
-                seconds = (time.monotonic() - self._started) * len(run.left) / run.done
+                seconds = (time.monotonic() - self._started) * (run.total - run.done) / run.done
                 text += ", " + _("about {seconds:.0f} s left").format(seconds=max(1, seconds))
             return text + yours
         if run.error is not None:

@@ -8,7 +8,9 @@ __all__ = ["pixel_digest"]
 
 
 def pixel_digest(frames: np.ndarray) -> str:
-    """Names a cine's pixels, whatever their scale: Slicer applies the rescale slope and intercept of a DICOM file.
+    """Names a cine's pixels, whatever their offset and whole-numbered scale: Slicer rescales those of DICOM files.
+
+    Cines of one grey level each are all the same.
 
     Args:
         frames: (T, H, W), uint8, uint16 or int16.
@@ -22,5 +24,5 @@ def pixel_digest(frames: np.ndarray) -> str:
     step = max(1, int(np.gcd.reduce(np.flatnonzero(levels))))
     digest = hashlib.blake2b(digest_size=16, key=str(frames.shape).encode())
     for frame in frames:
-        digest.update(((frame.astype(np.int32) - lowest) // step).astype(np.uint16).data)
+        digest.update(((frame.astype(np.int32) - lowest) // step).astype(np.uint16, order="C").data)
     return digest.hexdigest()

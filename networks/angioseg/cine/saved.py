@@ -1,7 +1,7 @@
 """Cines and labels as this project saves them: NRRD with axes (x, y, t), frame times in the header."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -77,14 +77,14 @@ def write_label(
 
 
 def read_label(
-    path: str | PathLike, vessels_only: bool = False, cine: Cine | None = None
+    path: str | PathLike, vessels_only: bool = False, cine: Cine | Callable[[], Cine] | None = None
 ) -> tuple[np.ndarray, list[int]]:
     """Read a label saved by `write_label`, Slicer or MONAI Label (NRRD, NIfTI or MetaImage), or a folder of pictures.
 
     Args:
         path: the file or folder.
         vessels_only: refuse a label with anything beside vessel and background in it.
-        cine: refuse a label that was made on another one, where the file says on which.
+        cine: refuse a label that was made on another one, where the file says on which; or what reads it for that.
 
     Returns:
         mask: (T, H, W) uint8, 1 = vessel; see `vessel_mask` for what is.
@@ -112,11 +112,10 @@ def read_label(
             f"{fspath(path)} holds values that are not vessel: 0 is background, 1 is vessel (in pictures 128 and above)"
         )
     made_on = label.meta.get(header.PIXELS)
-    if cine is not None and made_on is not None and made_on != pixel_digest(cine.frames):
-        raise CineError(
-            f"{fspath(path)}: was made on other pixels than those of its cine, which has taken the place of another; "
-            "label it again"
-        )
+    if cine is not None and made_on is not None:
+        cine = cine if isinstance(cine, Cine) else cine()
+        if made_on != pixel_digest(cine.frames):
+            raise CineError(f"{fspath(path)}: was made on the pixels of another cine: label this one anew")
     listed = label.meta.get(header.ANNOTATED)
     if listed is None:
         every = Path(path).is_dir()
