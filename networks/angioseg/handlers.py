@@ -109,7 +109,12 @@ class TrainingCheckpoint:
         try:
             kept = torch.load(self.last, map_location="cpu", weights_only=True)
             # Those begun before it was kept have none.
-            others = [f"{name} {old}" for name, old in kept.get("plan", {}).items() if self.plan.get(name) != old]
+            # Nobody can give the data's digest.
+            others = [
+                "other clips, labels, partition or val_share" if name == "dataset" else f"{name} {old}"
+                for name, old in kept.get("plan", {}).items()
+                if self.plan.get(name) != old
+            ]
             if others:
                 raise AngioSegError(
                     f"{self.last}: was begun with {', '.join(others)}; give that to go on, or another ckpt_dir."
@@ -119,7 +124,10 @@ class TrainingCheckpoint:
                 planned = getattr(part, "total_steps", None)
                 part.load_state_dict(kept["parts"][name])
                 if getattr(part, "total_steps", None) != planned:
-                    raise ValueError(f"{name} was planned for another number of steps")
+                    raise AngioSegError(
+                        f"{self.last}: was begun with another max_epochs or iterations_per_epoch; give that to go "
+                        "on, or another ckpt_dir."
+                    )
             engine.state.epoch, engine.state.iteration = kept["epoch"], kept["iteration"]
             found = self.validator.state
             found.best_metric, found.best_metric_epoch = kept["best_metric"], kept["best_metric_epoch"]

@@ -13,6 +13,8 @@ FEWEST = 6
 FEWEST_SEEDS = 3
 """Trainings that a verdict needs: what a seed changes is many small chances together, which is what t supposes."""
 
+_FEWEST_SHOWN = 3  # with two, t's factor is 12.7: the interval holds everything
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -32,7 +34,7 @@ class Interval:
     def __str__(self) -> str:
         if math.isnan(self.mean):
             return ""
-        if math.isnan(self.low):
+        if math.isnan(self.low) or self.units < _FEWEST_SHOWN:
             return f"{self.mean:.4g}"
         return f"{self.mean:.4g} ({self.low:.4g} to {self.high:.4g})"
 

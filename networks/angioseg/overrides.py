@@ -8,11 +8,12 @@ import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
 from .errors import AngioSegError
 
-__all__ = ["check_numbers", "check_overrides", "check_sizes"]
+__all__ = ["check_numbers", "check_overrides", "check_positive", "check_sizes", "need"]
 
 
 def check_overrides(argv: Sequence[str] | None = None) -> None:
@@ -49,15 +50,37 @@ def check_overrides(argv: Sequence[str] | None = None) -> None:
             )
 
 
-def check_numbers(**numbers: object) -> None:
-    """Refuse what is no whole number of at least 1.
+def check_numbers(least: int = 1, /, **numbers: object) -> None:
+    """Refuse what is no whole number of at least ``least``.
 
     Raises:
         AngioSegError: for the first, by its name.
     """
     for name, number in numbers.items():
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise AngioSegError(f"{name} {number!r}: give a whole number of at least 1.")
+        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+            raise AngioSegError(f"{name} {number!r}: give a whole number of at least {least}.")
+
+
+def check_positive(**numbers: object) -> None:
+    """Refuse what is no number above 0.
+
+    Raises:
+        AngioSegError: for the first, by its name.
+    """
+    for name, number in numbers.items():
+        if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < float("inf"):
+            raise AngioSegError(f"{name} {number!r}: give a number above 0.")
+
+
+def need(module: str, extra: str) -> bool:
+    """True where a package is installed that only some configs use.
+
+    Raises:
+        AngioSegError: where it is not; it says how to install it.
+    """
+    if find_spec(module) is None:
+        raise AngioSegError(f'{module} is not installed: pip install "angioseg[{extra}]"')
+    return True
 
 
 def check_sizes(**sizes: object) -> None:

@@ -207,7 +207,7 @@ def weights_overrides(model: Path, device: str | None) -> dict:
     return overrides
 
 
-def check_device(device: str) -> None:
+def check_device(device: str | torch.device) -> None:
     """Use a device once.
 
     Args:
@@ -219,4 +219,4 @@ def check_device(device: str) -> None:
     try:
         torch.zeros(1, device=torch.device(device))
     except Exception:
-        raise AngioSegError(f"device {device!r} cannot be used here; try cpu.") from None
+        raise AngioSegError(f"device {str(device)!r} cannot be used here; try cpu.") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -260,17 +260,33 @@ class SaveLabeld(MapTransform):
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for key in self.key_iterator(d):
             mask = np.asarray(d[key].cpu(), dtype=np.uint8)[0]
-            file = Path(image.meta["filename_or_obj"])
-            taken = {name.lower() for name in self._names.values()}
-            new = (file, key) not in self._names
-            wanted = name_below(file, self.data_root_dir or file.parent)
-            name = self._names.setdefault((file, key), free_name(wanted, taken))
-            path = self.output_dir / f"{name}{RESULTS['seg']}"
-            if new and not self.overwrite and path.exists():
-                raise AngioSegError(
-                    f"{path}: is there already; give another --output_dir, or --overwrite True to replace masks."
-                )
-            if name != wanted:
-                logger.warning(f"{file}: its mask is {path.name}, for another cine has its name.")
+            path = self._path(Path(image.meta["filename_or_obj"]), key)
             write_label(path, mask, cine, range(cine.num_frames))
+            logger.info(f"{path}: written")
         return d
+
+    def check_free(self, files: Iterable[str | Path]) -> None:
+        """Look before the work whether the masks of some cines can be written.
+
+        Raises:
+            AngioSegError: when one is there already and is not to be replaced.
+        """
+        for file in files:
+            for key in self.keys:
+                self._path(Path(file), key)
+
+    def _path(self, file: Path, key: Hashable) -> Path:
+        """Where a cine's mask goes: always to the same place."""
+        wanted = name_below(file, self.data_root_dir or file.parent)
+        if (file, key) in self._names:
+            return self.output_dir / f"{self._names[file, key]}{RESULTS['seg']}"
+        name = free_name(wanted, {name.lower() for name in self._names.values()})
+        path = self.output_dir / f"{name}{RESULTS['seg']}"
+        if not self.overwrite and path.exists():
+            raise AngioSegError(
+                f"{path}: is there already; give another --output_dir, or --overwrite True to replace masks."
+            )
+        if name != wanted:
+            logger.warning(f"{file}: its mask is {path.name}, for another cine has its name.")
+        self._names[file, key] = name
+        return path

@@ -24,8 +24,8 @@ def infer(folder, out, **values):
         grid=[192, 192],
         **values,
     )
-    workflow.initialize()
     with unwrapped():
+        workflow.initialize()
         workflow.run()
     return workflow.parser
 
@@ -59,6 +59,15 @@ def test_masks_are_named_by_where_their_cines_lie(cines, tmp_path):
     infer(cines, tmp_path / "out", model=str(tmp_path / "model.pt"))
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["c_seg.nrrd", "monday__a_seg.nrrd", "tuesday__a_seg.nrrd"]
+
+
+def test_a_mask_that_is_there_is_told_before_the_work(cines, tmp_path):
+    save_weights(CENet3D2D(in_channels=1, out_channels=1, num_neighbors=0), tmp_path / "model.pt")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "c_seg.nrrd").write_bytes(b"")
+    with pytest.raises(AngioSegError, match=r"c_seg\.nrrd: is there already; give another --output_dir"):
+        infer(cines, tmp_path / "out", model=str(tmp_path / "model.pt"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["c_seg.nrrd"]
 
 
 def test_each_cine_comes_once_however_many_workers_there_are():

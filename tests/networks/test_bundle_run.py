@@ -41,8 +41,7 @@ def run(names, **values):
         logging_file=False,
         workflow_type="train",
         bundle_root=str(bundle_dir()),
-        device="cpu",
-        **{**SMALL, **values},
+        **{"device": "cpu", **SMALL, **values},
     )
     workflow.initialize()
     workflow.run()
@@ -268,7 +267,7 @@ def test_a_planned_schedule_is_not_lengthened(tmp_path):
         small_training(tmp_path, 2, resume=True, epochs=epochs)[0].run([0, 1], max_epochs=epochs)
 
     run(1)
-    with pytest.raises(AngioSegError, match="give those it was begun with"):
+    with pytest.raises(AngioSegError, match="was begun with another max_epochs or iterations_per_epoch"):
         run(2)
 
 
@@ -278,15 +277,17 @@ def test_a_planned_schedule_is_not_lengthened(tmp_path):
         ({"seed": 1, "crop": [64, 64]}, "was begun with seed 0; give that to go on"),
         ({"seed": 0, "crop": [32, 64]}, r"was begun with crop \[64, 64\]; give that to go on"),
         ({"seed": 1, "crop": [32, 64]}, r"was begun with seed 0, crop \[64, 64\]; give that to go on"),
+        ({"seed": 0, "crop": [64, 64], "dataset": "1"}, "begun with other clips, labels, partition or val_share; give"),
     ],
 )
 def test_a_training_goes_on_as_it_was_planned(other, said, tmp_path):
-    small_training(tmp_path, 2, resume=True, seed=0, crop=[64, 64])[0].run([0], max_epochs=1)
+    planned = {"seed": 0, "crop": [64, 64], "dataset": "0"}
+    small_training(tmp_path, 2, resume=True, **planned)[0].run([0], max_epochs=1)
     kept = (tmp_path / "last.pt").read_bytes()
     with pytest.raises(AngioSegError, match=said):
-        small_training(tmp_path, 2, resume=True, **other)[0].run([0], max_epochs=2)
+        small_training(tmp_path, 2, resume=True, **{**planned, **other})[0].run([0], max_epochs=2)
     assert (tmp_path / "last.pt").read_bytes() == kept
-    small_training(tmp_path, 2, resume=True, seed=0, crop=(64, 64))[0].run([0], max_epochs=2)
+    small_training(tmp_path, 2, resume=True, **{**planned, "crop": (64, 64)})[0].run([0], max_epochs=2)
     # Of the time before plans were kept.
     old = torch.load(tmp_path / "last.pt", weights_only=True)
     torch.save({name: value for name, value in old.items() if name != "plan"}, tmp_path / "last.pt")
@@ -302,6 +303,14 @@ def test_a_training_goes_on_as_it_was_planned(other, said, tmp_path):
         ({"max_epochs": 0}, "max_epochs 0: give a whole number of at least 1."),
         ({"iterations_per_epoch": 2.5}, "iterations_per_epoch 2.5: give a whole number"),
         ({"val_frames": 0}, "val_frames 0: give"),
+        ({"seed": -1}, "seed -1: give a whole number of at least 0."),
+        ({"num_workers": -1}, "num_workers -1: give"),
+        ({"num_neighbors": "x"}, "num_neighbors 'x': give"),
+        ({"learning_rate": "abc"}, "learning_rate 'abc': give a number above 0."),
+        ({"learning_rate": -1}, "learning_rate -1: give"),
+        ({"val_share": 7}, "7 of the frames to validate on: give a share from 0 to 0.5."),
+        ({"val_share": "abc"}, "'abc' of the frames to validate on: give"),
+        ({"device": "gpu"}, "device 'gpu' cannot be used here; try cpu."),
         ({"crop": 96}, r"crop 96: give rows and columns, as \[256,256\]"),
         ({"grid": [192]}, r"grid \[192\]: give rows and columns"),
         ({"grid": [192, -1]}, r"grid \[192, -1\]: give rows and columns"),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from angioseg.errors import AngioSegError
-from angioseg.overrides import check_overrides
+from angioseg.overrides import check_overrides, need
 from angioseg.paths import bundle_dir
 
 PROGRAM = "/somewhere/site-packages/monai/bundle/__main__.py"
@@ -50,6 +50,12 @@ def test_a_file_of_options_is_looked_at_too(name, right, tmp_path):
     else:
         with pytest.raises(AngioSegError, match="--max_epoch: the configs have no such value"):
             check_overrides(command)
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra():
+    assert need("torch", "any")
+    with pytest.raises(AngioSegError, match=r'nowhere is not installed: pip install "angioseg\[some\]"'):
+        need("nowhere", "some")
 
 
 def test_other_programs_have_options_of_their_own():

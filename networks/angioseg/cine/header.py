@@ -1,6 +1,7 @@
 """What the NRRD files of this project and of 3D Slicer say about a cine beside its pixels."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +16,12 @@ __all__ = [
     "SPACING_SOURCE",
     "TIMES",
     "TIMES_SOURCE",
+    "VESSEL",
     "annotated_frames",
     "frame_times",
     "made_on",
     "spacing_source",
+    "vessel_value",
 ]
 
 TIMES = "frame_times_ms"
@@ -27,7 +30,9 @@ SPACING_SOURCE = "pixel_size_source"
 ANNOTATED = "annotated_frames"
 NAME = "name"
 PIXELS = "cine_pixels"
+VESSEL = "vessel_value"
 
+_VESSEL_NAMES = re.compile("vessel|coronar|arter|lumen", re.IGNORECASE)
 _MS = {"s": 1000.0, "ms": 1.0}
 
 
@@ -73,6 +78,28 @@ def made_on(values: Mapping[str, str]) -> str | None:
     """The `pixel_digest` of the cine that a label was made on, or None where the file does not say."""
     digest = _json(values.get(PIXELS, ""))
     return digest if isinstance(digest, str) and digest else None
+
+
+def vessel_value(values: Mapping[str, str]) -> int | None:
+    """The value of the vessels in a segmentation of 3D Slicer: of its only segment, or of the one that its name tells.
+
+    Source: https://slicer.readthedocs.io, "Segmentations", keys ``SegmentN_Name`` and ``SegmentN_LabelValue``.
+
+    Returns:
+        The value; None where the file names no segments.
+
+    Raises:
+        ValueError: with the names of the segments, when they do not tell which one it is.
+    """
+    segments = {
+        values.get(key.replace("LabelValue", "Name"), key): int(value)
+        for key, value in values.items()
+        if re.fullmatch(r"Segment\d+_LabelValue", key) and value.strip().isdecimal()
+    }
+    named = [name for name in segments if len(segments) == 1 or _VESSEL_NAMES.search(name)]
+    if segments and len(named) != 1:
+        raise ValueError(", ".join(segments))
+    return segments[named[0]] if named else None
 
 
 def _json(text: str) -> Any:

@@ -87,9 +87,10 @@ def read_label(
         cine: refuse a label that was made on another one, where the file says on which; or what reads it for that.
 
     Returns:
-        mask: (T, H, W) uint8, 1 = vessel; see `vessel_mask` for what is.
+        mask: (T, H, W) uint8, 1 = vessel; see `vessel_mask` for what is, and of a segmentation of 3D Slicer
+            `header.vessel_value`.
         annotated_frames: the frames that the file lists; where it lists none, those with a vessel pixel, and of a
-            folder of pictures all: a frame without vessel has its picture there, one that nobody labelled has none.
+            folder of pictures all.
 
     Raises:
         CineError: when it cannot be read, lists frames that it does not have, holds values that no label has, or marks
@@ -101,8 +102,9 @@ def read_label(
         raise CineError(
             f"{fspath(path)}: is not a label: it holds values from {values.min()} to {values.max()}; labels have 8 bits"
         )
-    mask = vessel_mask(values)
-    if not mask.any() and (marks := set(np.unique(values).tolist()) - {0, *CATHETER}):
+    vessel = label.meta.get(header.VESSEL)
+    mask = vessel_mask(values) if vessel is None else (values == vessel).view(np.uint8)
+    if vessel is None and not mask.any() and (marks := set(np.unique(values).tolist()) - {0, *CATHETER}):
         raise CineError(
             f"{fspath(path)}: marks pixels with {min(marks)}, which is no vessel; vessels are 1, or in pictures white "
             "(128 and above, save colours as grey levels)"

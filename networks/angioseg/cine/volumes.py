@@ -141,7 +141,11 @@ def _cine(
     listed = header.annotated_frames(values, count)
     if listed is None and header.ANNOTATED in values:
         raise CineError(f"{path}: its {header.ANNOTATED} must be a list of its frames, 0 to {count - 1}")
-    meta = {header.ANNOTATED: listed, header.PIXELS: header.made_on(values)}
+    try:
+        vessel = header.vessel_value(values)
+    except ValueError as error:
+        raise CineError(f"{path}: holds the segments {error}: give the name 'vessel' to that of the vessels") from None
+    meta = {header.ANNOTATED: listed, header.PIXELS: header.made_on(values), header.VESSEL: vessel}
     spacing = tuple(float(s) for s in sizes[-2:])
     return Cine(
         frames,

@@ -3,6 +3,7 @@
 import shlex
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -47,10 +48,10 @@ def _run(out: Path, seed: int, model: Path | None) -> None:
     from angioseg.serve import start_server
     from angioseg.simulation import simulate_clip, write_xa_dicom
 
-    try:
-        import slicer
-    except ImportError:
-        raise AngioSegError('the Slicer scene is not installed: pip install "angioseg[scene]"') from None
+    if not all(map(find_spec, ("monailabel", "slicer"))):
+        raise AngioSegError('the server or the Slicer scene is not installed: pip install "angioseg[server,scene]"')
+    import slicer
+
     sys.path.insert(0, str(slicer_dir()))
     from AngioSegLib.cine import createCine
     from AngioSegLib.client import Client

@@ -50,7 +50,7 @@ def clip_pairs(folder: str | Path) -> list[dict[str, str]]:
     if not pairs:
         raise AngioSegError(
             f"{folder}: no labelled clips here; expected folders that each hold images/ and labels/, cines with a "
-            "label NAME_label.nrrd beside them, or a MONAI Label folder with final labels."
+            "label NAME_label.nrrd (3D Slicer: NAME.seg.nrrd) beside them, or a MONAI Label folder with final labels."
         )
     return pairs
 

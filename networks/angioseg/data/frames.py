@@ -76,6 +76,12 @@ def _check_numbers(images: Path, labels: Path) -> None:
     """Pictures of frames and of labels are paired in their order: not frame 1 with the label of frame 2."""
     if not (images.is_dir() and labels.is_dir()):
         return
+    there, labelled = (set(_frame_numbers(frame_files(side))) for side in (images, labels))
+    if labelled and labelled < there:
+        raise AngioSegError(
+            f"{labels.parent}: its labels have no picture of frame {min(there - labelled)}; they must have one of "
+            "every frame. For labels of some frames alone write NAME_label.nrrd."
+        )
     pairs = list(zip(frame_files(images), frame_files(labels)))
     for (image, label), one, other in zip(pairs, *(_frame_numbers(side) for side in zip(*pairs))):
         if one != other:

@@ -119,8 +119,10 @@ def split_by_patient(clips: Sequence[dict[str, Any]], share: float) -> tuple[lis
         (training, validation), each in the order of ``clips``.
 
     Raises:
-        AngioSegError: when fewer than two clips have labelled frames with a vessel.
+        AngioSegError: for another share, or when fewer than two clips have labelled frames with a vessel.
     """
+    if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 0.5:
+        raise AngioSegError(f"{share!r} of the frames to validate on: give a share from 0 to 0.5.")
     clips = [clip for clip in clips if clip["frames"]]
     showing = [clip for clip in clips if clip["vessel_frames"]]
     if len(showing) < 2:
