@@ -14,7 +14,8 @@ from fastapi import APIRouter, Depends, HTTPException, Response, UploadFile
 from monailabel.config import RBAC_USER, settings
 from monailabel.endpoints.user.auth import RBAC, User
 
-from lib.labels import label_suffix, read_mask
+from lib.label_files import label_suffix
+from lib.labels import read_mask
 from lib.options import check_options
 from lib.sessions import unzip
 

@@ -25,7 +25,8 @@ from lib.cines import NoCine, file_state
 from lib.dataset import write_dataset
 from lib.finding import CineFolder, is_image_id, name_cines
 from lib.ids import check_id
-from lib.labels import LABEL_SUFFIXES, VERSIONS, Label, describe_label, join_labels, label_suffix, read_submitted
+from lib.label_files import LABEL_SUFFIXES, VERSIONS, label_files, label_suffix, labelled_id, version_files
+from lib.labels import Label, describe_label, join_labels, read_submitted
 from lib.options import check_options
 
 __all__ = ["CineDatastore", "read_upload"]
@@ -273,7 +274,7 @@ class CineDatastore(LocalDatastore):
             folder = Path(self._datastore.label_path(label_tag))
             folder.mkdir(parents=True, exist_ok=True)
             # As it is now, not as it was at the last look: somebody may have put one there since.
-            old = next((file for file in _label_files(folder) if _labelled_id(file) == image_id), None)
+            old = next((file for file in label_files(folder) if labelled_id(file) == image_id), None)
             if old is not None:
                 new = new if replace else join_labels(new, _read_current(old, cine))
                 self._keep(old, image_id, label_tag, old.name[len(image_id) :])
@@ -282,7 +283,7 @@ class CineDatastore(LocalDatastore):
             if old is not None and old != target:
                 old.unlink(missing_ok=True)
             own = {key: value for key, value in info.items() if key not in _RESERVED_LABEL_INFO}
-            described = self._describe(target, image_id, None, _version_files(folder), lambda: cine)
+            described = self._describe(target, image_id, None, version_files(folder), lambda: cine)
             image.labels[label_tag] = DataModel(info={**own, "ts": int(time.time()), **described}, ext=".nrrd")
             self._update_datastore_file()
         return image_id
@@ -305,7 +306,7 @@ class CineDatastore(LocalDatastore):
         labels = Path(self._datastore.label_path(tag))
         folder = labels / VERSIONS
         folder.mkdir(parents=True, exist_ok=True)
-        number = 1 + max(_version_files(labels).get(image_id, {}), default=0)
+        number = 1 + max(version_files(labels).get(image_id, {}), default=0)
         _copy(str(label), folder / f"{image_id}.{number}{suffix}")
 
     def _describe(
@@ -405,8 +406,8 @@ class CineDatastore(LocalDatastore):
             self._init_from_datastore_file()
             before = {**self._absent, **self._datastore.objects}
             known = {image.image.info.get("name"): image_id for image_id, image in before.items()}
-            files = {folder: _label_files(folder) for folder in self._label_folders()}
-            labelled = {_labelled_id(file) for of_tag in files.values() for file in of_tag}
+            files = {folder: label_files(folder) for folder in self._label_folders()}
+            labelled = {labelled_id(file) for of_tag in files.values() for file in of_tag}
             kept = labelled & before.keys()
             self._paths = name_cines(self._scan(), known, kept)
             self._warn_of(len(labelled - self._paths.keys()))
@@ -439,9 +440,9 @@ class CineDatastore(LocalDatastore):
         labels: dict[str, dict[str, DataModel]] = {}
         self._looks_left = self.most_looked_at
         for folder, of_tag in files.items():
-            tag, versions = folder.name, _version_files(folder)
+            tag, versions = folder.name, version_files(folder)
             for file in of_tag:
-                image_id = _labelled_id(file)
+                image_id = labelled_id(file)
                 suffix = file.name[len(image_id) :]
                 if image_id not in self._paths or tag in labels.get(image_id, {}):
                     continue
@@ -483,15 +484,6 @@ def read_upload(path: str) -> Cine:
         raise HTTPException(400, str(error).replace(str(path), "The upload")) from error
 
 
-def _label_files(folder: Path) -> list[Path]:
-    """The labels of one tag; of two of a cine the first counts."""
-    return [file for file in sorted(folder.iterdir()) if label_suffix(file.name) and file.is_file()]
-
-
-def _labelled_id(file: Path) -> str:
-    return file.name[: -len(label_suffix(file.name) or "")]
-
-
 def _is_frames_alone(path: Path) -> bool:
     """Whether a cine is a file, or a folder of which nothing else would go with its frames."""
     files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
@@ -510,17 +502,6 @@ def _read_current(path: Path, cine: Cine) -> Label | None:
         return Label(*read_label(path, cine=cine))
     except CineError:
         return None  # put there by hand and no label, or of a cine that lay here before: it says nothing of any frame
-
-
-def _version_files(folder: Path) -> dict[str, dict[int, str]]:
-    """Earlier labels of one tag: id -> number -> name of the file."""
-    found: dict[str, dict[int, str]] = {}
-    for path in (folder / VERSIONS).glob("*"):
-        suffix = label_suffix(path.name)
-        image_id, _, number = path.name[: -len(suffix)].rpartition(".") if suffix else ("", "", "")
-        if image_id and number.isdecimal():
-            found.setdefault(image_id, {})[int(number)] = path.name
-    return found
 
 
 def _copy(source: str, target: Path):

@@ -10,7 +10,7 @@ from angioseg.cine.suffixes import cine_suffix
 from angioseg.paths import MODELS
 
 from lib.ids import is_id
-from lib.labels import label_suffix
+from lib.label_files import label_suffix
 
 __all__ = ["CineFolder", "is_image_id", "name_cines"]
 

@@ -10,19 +10,12 @@ from angioseg.cine import Cine, CineError, read_label
 from lib.cines import NoCine
 
 __all__ = [
-    "LABEL_SUFFIXES",
-    "VERSIONS",
     "Label",
     "describe_label",
     "join_labels",
-    "label_suffix",
     "read_mask",
     "read_submitted",
 ]
-
-LABEL_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
-VERSIONS = "versions"
-"""Folder beside the current labels of a tag: earlier ones, as ``ID.NUMBER.nrrd``."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +29,6 @@ class Label:
 
     mask: np.ndarray
     frames: list[int]
-
-
-def label_suffix(name: str) -> str | None:
-    """The ending of a label's file, or None where it is no label."""
-    return next((suffix for suffix in LABEL_SUFFIXES if name.lower().endswith(suffix)), None)
 
 
 def read_submitted(path: str, cine: Cine, listed: object = None) -> Label:
