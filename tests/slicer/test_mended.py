@@ -218,8 +218,18 @@ def test_undo_leaves_what_is_accepted(cine, connected):
     assert "Left as you painted or accepted them: 4." in connected.ui.nextStepLabel.text
 
 
-def test_what_is_accepted_after_a_leave_to_replace_it_is_kept(cine, connected):
+@pytest.mark.parametrize("accepts", [True, False])
+def test_what_is_accepted_after_a_leave_to_replace_it_is_kept(cine, connected, server, accepts):
+    import qt
+
     run = reading(connected)
-    run._mayReplace = {9: run.states.digest(9)}
-    run.accept(9)
-    assert 9 not in run._mayReplace
+    run.beginByHand(9)
+    held, goOn = server.holdSecondRange()
+    connected.dialogs.foresee("You corrected or accepted 1 of these frames (9)", qt.QMessageBox.Yes)
+    connected.press("allButton")
+    connected.until(held.is_set)
+    if accepts:
+        run.accept(9)
+    goOn.set()
+    connected.idle()
+    assert (run.states.of(9), run.kept) == (("accepted", [9]) if accepts else ("model", []))
