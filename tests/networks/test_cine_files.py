@@ -146,21 +146,22 @@ def test_label_without_a_list_counts_the_labelled_frames(suffix, dtype, tmp_path
 @pytest.mark.parametrize(
     ("segments", "expected"),
     [
-        ({"vessel": 1}, 1),
-        ({"Segment_1": 2}, 2),  # the first was deleted
-        ({"catheter": 1, "Vessels": 2}, 2),
-        ({"Coronary artery": 64, "catheter": 1}, 64),
-        ({"catheter": 1, "wire": 2}, "holds the segments catheter, wire: give the name 'vessel'"),
-        ({"vessel 1": 1, "vessel 2": 2}, "holds the segments vessel 1, vessel 2: give the name 'vessel'"),
+        ([("vessel", 1)], 1),
+        ([("Segment_1", 2)], 2),  # the first was deleted
+        ([("catheter", 1), ("Vessels", 2)], 2),
+        ([("Coronary artery", 64), ("catheter", 1)], 64),
+        ([("vessel", 1), ("vessel", 2)], "holds the segments vessel, vessel: give the name 'vessel'"),
+        ([("catheter", 1), ("wire", 2)], "holds the segments catheter, wire: give the name 'vessel'"),
+        ([("vessel 1", 1), ("vessel 2", 2)], "holds the segments vessel 1, vessel 2: give the name 'vessel'"),
     ],
 )
 def test_segments_of_slicer_are_told_by_their_names(segments, expected, tmp_path):
     labels = np.zeros((3, 4, 5), np.uint8)
-    for row, value in enumerate(segments.values()):
+    for row, (_, value) in enumerate(segments):
         labels[row, row] = value
     keys = {
         f"Segment{n}_{key}": str(pair[at])
-        for n, pair in enumerate(segments.items())
+        for n, pair in enumerate(segments)
         for at, key in ((0, "Name"), (1, "LabelValue"))
     }
     write_nrrd(tmp_path / "run.seg.nrrd", labels, (1.0, 1.0), keys, level=1)

@@ -1,4 +1,4 @@
-"""A long cine costs its own size, not a multiple of it."""
+"""A long cine costs its own size, not a multiple of it; where memory lacks, one line says so."""
 
 import os
 import subprocess
@@ -6,7 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+import typer
 from angioseg.cine import Cine, write_cine
+from angioseg.cli.speaking import clear_errors
 
 SIZE = 512
 
@@ -35,3 +38,10 @@ def test_1500_frames_peak_little_above_150(tmp_path):
     short, long = peak_bytes(tmp_path, 150), peak_bytes(tmp_path, 1500)
     print(f"peak of 150 frames {short / 1e6:.0f} MB, of 1500 frames {long / 1e6:.0f} MB")
     assert long <= 1.5 * short + 1500 * SIZE * SIZE
+
+
+@pytest.mark.parametrize("asks", [lambda: torch.empty(2**55), lambda: bytearray(2**62)], ids=["torch", "Python"])
+def test_a_lack_of_memory_is_told_in_one_line(asks, capsys):
+    with pytest.raises(typer.Exit):
+        clear_errors(asks)()
+    assert capsys.readouterr().err.startswith("error: not enough memory: close other programs")

@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 from AngioSegLib.carry import carryCorrection, shiftBetween
 from AngioSegLib.errors import CineUnusable
-from host import reading, useProperties
+from host import reading, segmentAll, useProperties
 from littleServer import bright
 
 useProperties([__name__])
-
-
-def segmentAll(host):
-    host.press("allButton")
-    host.idle()
 
 
 def editorButton(host, name):
@@ -60,7 +55,8 @@ def test_what_is_painted_in_another_segment_is_the_users_and_counts(cine, connec
     assert reading(connected).states.of(3) == "corrected"
     np.testing.assert_array_equal(reading(connected).masks.maskOf(3), corrected)
     connected.dialogs.foresee("You corrected or accepted 1 of these frames (3)", qt.QMessageBox.No)
-    segmentAll(connected)
+    connected.press("allButton")
+    connected.idle()
     connected.press("acceptButton")
     connected.press("submitButton")
     connected.idle()

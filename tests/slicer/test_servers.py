@@ -246,3 +246,40 @@ def test_a_window_that_goes_waits_for_no_server(half, connected):
     connected.widget.cleanup()
     connected.widget = None
     assert time.monotonic() - begin < 5
+
+
+def test_what_a_log_in_page_answered_is_not_sent(cine, connected, server, tmp_path):
+    connected.press("thisFrameButton")
+    connected.idle()
+    connected.press("acceptButton")
+    page = b"<html>Please log in</html>"
+    server.rude = lambda handler, method, path: (
+        server.answer(handler, 200, page, "text/html") or True
+        if path in ("/datastore/label", "/angioseg/overlay")
+        else None
+    )
+    connected.press("submitButton")
+    connected.idle()
+    says(connected, "Not sent, and still here:")
+    assert reading(connected).states.of(0) == "accepted"
+    connected.ui.folderEdit.text = str(tmp_path)
+    connected.press("exportVideoButton")
+    connected.idle()
+    says(connected, "sent no video; is there a log-in page before it?")
+    assert not list(tmp_path.glob("*.mp4"))
+    server.rude = None
+    connected.press("exportVideoButton")
+    connected.idle()
+    assert [frames for frames, _ in server.drawn] == [[0]]
+
+
+def test_a_frame_that_another_server_has_says_so(cine, connected, server, makeServer):
+    connected.press("thisFrameButton")
+    connected.idle()
+    connected.press("acceptButton")
+    connected.press("submitButton")
+    connected.idle()
+    connected.connect(makeServer().url)
+    assert connected.ui.frameStateLabel.text == f"Frame 0: accepted, and sent to {server.url}."
+    connected.connect(server.url)
+    assert connected.ui.frameStateLabel.text == "Frame 0: accepted and sent."

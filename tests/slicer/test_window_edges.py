@@ -5,15 +5,10 @@ import pytest
 import slicer
 from angioseg.cine import CINE_SUFFIXES
 from AngioSegLib.cine import createCine
-from host import reading, says, useProperties
+from host import reading, says, segmentAll, useProperties
 from littleServer import bright
 
 useProperties([__name__])
-
-
-def segmentAll(host):
-    host.press("allButton")
-    host.idle()
 
 
 @pytest.mark.parametrize(("countA", "timeA"), [(12, 66.7), (8, 66.6), (12, 50.0)])

@@ -91,15 +91,15 @@ def vessel_value(values: Mapping[str, str]) -> int | None:
     Raises:
         ValueError: with the names of the segments, when they do not tell which one it is.
     """
-    segments = {
-        values.get(key.replace("LabelValue", "Name"), key): int(value)
+    segments = [
+        (values.get(key.replace("LabelValue", "Name"), key), int(value))
         for key, value in values.items()
         if re.fullmatch(r"Segment\d+_LabelValue", key) and value.strip().isdecimal()
-    }
-    named = [name for name in segments if len(segments) == 1 or _VESSEL_NAMES.search(name)]
-    if segments and len(named) != 1:
-        raise ValueError(", ".join(segments))
-    return segments[named[0]] if named else None
+    ]
+    vessels = [value for name, value in segments if len(segments) == 1 or _VESSEL_NAMES.search(name)]
+    if segments and len(vessels) != 1:
+        raise ValueError(", ".join(name for name, _ in segments))
+    return vessels[0] if vessels else None
 
 
 def _json(text: str) -> Any:

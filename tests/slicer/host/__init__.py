@@ -4,7 +4,7 @@ What the stand-ins do not have raises: nothing here is more forgiving than the p
 typed parameter node and the layout are the stand-ins to distrust; AngioSeg/README.md lists what to check by hand.
 """
 
-from .host import Host, reading, says
+from .host import Host, reading, says, segmentAll
 from .qtModule import useProperties
 
-__all__ = ["Host", "reading", "says", "useProperties"]
+__all__ = ["Host", "reading", "says", "segmentAll", "useProperties"]

@@ -19,7 +19,7 @@ from .scripted import parameterNodeWrapperModule, scriptedModule
 from .sliceView import SliceView
 from .widgets import CUSTOM_WIDGETS, MessageBox, qMRMLSegmentEditorWidget
 
-__all__ = ["Host", "reading", "says"]
+__all__ = ["Host", "reading", "says", "segmentAll"]
 
 FOLDER = Path(sceneLibrary.__file__).resolve().parents[1]
 
@@ -271,6 +271,13 @@ def reading(host: Host):
 def says(host: Host, words: str) -> None:
     """At its top the window says these words."""
     assert words in host.ui.nextStepLabel.text(), host.ui.nextStepLabel.text()
+
+
+def segmentAll(host: Host) -> None:
+    """Segment the whole cine."""
+    host.press("allButton")
+    host.idle()
+    assert host.ui.progressLabel.text().startswith(f"{reading(host).cine.numFrames} frames segmented.")
 
 
 def _byName(widget):
